@@ -1,0 +1,1 @@
+"""Files in and out. pydantic checks them here, at the edge, and nowhere else."""

@@ -1,0 +1,1 @@
+"""Measures of what was retrieved, and how sure they are."""

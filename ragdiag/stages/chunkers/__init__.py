@@ -1,0 +1,1 @@
+"""Chunkers: one concept a file."""

@@ -1,0 +1,1 @@
+"""Embedders: one model family a file."""

@@ -1,0 +1,159 @@
+"""The plugs of a pipeline: six small Protocols.
+
+Anything with these methods is a plug: nothing registers and nothing inherits. What a plug *may* declare
+beside its methods (plain attributes or properties) is listed in each docstring and read through the
+functions at the end of this module, which hold the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragdiag.errors import ConfigError
+from ragdiag.records import Chunk, Document, Hit, Request
+
+__all__ = [
+    "STAGES",
+    "Chunker",
+    "Embedder",
+    "Packer",
+    "Reranker",
+    "Retriever",
+    "Searcher",
+    "Similarity",
+    "Vectors",
+    "arms_of",
+    "budget_of",
+    "similarity_of",
+    "uses_vectors",
+]
+
+STAGES = ("chunker", "embedder", "retriever", "reranker", "packer")
+"""The stages in the order of the flow; these are also the pipeline's argument names."""
+
+Similarity: TypeAlias = Literal["cosine", "dot", "l2"]
+Vectors: TypeAlias = NDArray[np.float32]
+
+
+@runtime_checkable
+class Chunker(Protocol):
+    """Cuts one document into chunks. The same document must give the same chunks."""
+
+    def chunk(self, document: Document) -> Sequence[Chunk]:
+        """The chunks of one document, in the order of the text; empty for an empty document."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors, shape (len(texts), d), float32.
+
+    May declare:
+        similarity: ``"cosine"`` (assumed), ``"dot"`` or ``"l2"``: how its vectors are meant to be compared.
+        max_tokens (int): the input limit, special tokens included; what lies beyond is not embedded.
+        count_tokens(texts) -> Sequence[int]: how many tokens the model sees of each text before any
+            truncation, special tokens included.
+    """
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, for what is indexed."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, for what is asked."""
+        ...
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """A built index. Returns at most ``n`` hits for each request, best first, each chunk once.
+
+    May declare:
+        arms: the searchers it fuses, in the order of its retriever's ``arms``.
+    """
+
+    def search(self, requests: Sequence[Request], n: int) -> Sequence[Sequence[Hit]]:
+        """One ranking a request, in the order of the requests."""
+        ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """A recipe for an index over ``index_text``; ``vectors`` has shape (len(chunks), d), or is None.
+
+    May declare:
+        metric: ``"cosine"``, ``"dot"`` or ``"l2"``: what its index computes.
+        arms: the retrievers that it fuses.
+        uses_vectors (bool): False for one that searches texts alone (True is assumed).
+    """
+
+    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
+        """An index over all chunks."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores texts for a query, aligned with ``texts``; ragdiag sorts, cuts and records."""
+
+    def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """One finite score a text, higher is better."""
+        ...
+
+
+@runtime_checkable
+class Packer(Protocol):
+    """Drops, reorders or shortens chunks; cannot invent one.
+
+    May declare both of:
+        budget (int): the tokens that the chunks may take together.
+        tokens(chunk) -> int: what one chunk takes of it.
+    """
+
+    def pack(self, query: str, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+        """The chunks that reach the prompt, in the order of the prompt; ``chunks`` come best first."""
+        ...
+
+
+def similarity_of(embedder: Embedder) -> Similarity:
+    """How an embedder's vectors are meant to be compared: what it declares, else cosine."""
+    similarity = getattr(embedder, "similarity", "cosine")
+    if similarity not in ("cosine", "dot", "l2"):
+        raise ConfigError(
+            f"{type(embedder).__name__}.similarity must be 'cosine', 'dot' or 'l2', got {similarity!r}"
+        )
+    return cast("Similarity", similarity)
+
+
+def arms_of(retriever: Retriever) -> tuple[Retriever, ...]:
+    """The retrievers that a retriever fuses: empty for one that fuses none."""
+    return tuple(getattr(retriever, "arms", ()))
+
+
+def uses_vectors(retriever: Retriever) -> bool:
+    """Whether a retriever looks at vectors: what it declares, else whether one of its arms does."""
+    declared = getattr(retriever, "uses_vectors", None)
+    if declared is not None:
+        return bool(declared)
+    arms = arms_of(retriever)
+    return any(map(uses_vectors, arms)) if arms else True
+
+
+def budget_of(packer: Packer | None) -> int | None:
+    """The token budget that a packer declares, or None where it declares none.
+
+    Raises:
+        ConfigError: it declares a budget but no ``tokens(chunk)``, or a budget below zero.
+    """
+    budget = getattr(packer, "budget", None)
+    if budget is None:
+        return None
+    if not callable(getattr(packer, "tokens", None)):
+        raise ConfigError(f"{type(packer).__name__} declares a budget but no tokens(chunk)")
+    if int(budget) < 0:
+        raise ConfigError(f"{type(packer).__name__}.budget must be >= 0, got {budget}")
+    return int(budget)

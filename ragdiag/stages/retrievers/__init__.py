@@ -1,0 +1,1 @@
+"""Retrievers: one kind of index a file."""
