@@ -7,10 +7,20 @@
     ├── ResourceError      packaged weights or a tokenizer that cannot be loaded
     └── MissingExtraError  an optional dependency is not installed (names the install line)
 
+`RagdiagWarning` marks what works but is probably not meant.
+
 A message says what was wrong, where (file and line, stage, query or chunk), what was expected and what came.
 """
 
-__all__ = ["ConfigError", "DataError", "MissingExtraError", "RagdiagError", "ResourceError", "StageError"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "RagdiagError",
+    "RagdiagWarning",
+    "ResourceError",
+    "StageError",
+]
 
 
 class RagdiagError(Exception):
@@ -56,3 +66,7 @@ class MissingExtraError(RagdiagError, ImportError):
             f"{needed_by} needs the package {module!r}, which is not installed. "
             f"Install it with: pip install 'ragdiag-toolkit[{extra}]'"
         )
+
+
+class RagdiagWarning(UserWarning):
+    """Something that works but is probably not meant."""

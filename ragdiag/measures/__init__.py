@@ -1,1 +1,34 @@
-"""Measures of what was retrieved, and how sure they are."""
+"""What a run is worth in numbers: span measures, and means with an interval."""
+
+from ragdiag.measures.overlap import (
+    MRR,
+    All,
+    ContextPrecision,
+    Delivery,
+    Hit,
+    IoU,
+    Omega,
+    Precision,
+    Recall,
+    SpanMeasure,
+    parse_measure,
+)
+from ragdiag.measures.statistics import Estimate, document_clusters, interval, wilson
+
+__all__ = [
+    "MRR",
+    "All",
+    "ContextPrecision",
+    "Delivery",
+    "Estimate",
+    "Hit",
+    "IoU",
+    "Omega",
+    "Precision",
+    "Recall",
+    "SpanMeasure",
+    "document_clusters",
+    "interval",
+    "parse_measure",
+    "wilson",
+]

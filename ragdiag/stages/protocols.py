@@ -7,7 +7,7 @@ functions at the end of this module, which hold the defaults.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
     "arms_of",
     "budget_of",
     "similarity_of",
+    "token_counts",
     "uses_vectors",
 ]
 
@@ -157,3 +158,15 @@ def budget_of(packer: Packer | None) -> int | None:
     if int(budget) < 0:
         raise ConfigError(f"{type(packer).__name__}.budget must be >= 0, got {budget}")
     return int(budget)
+
+
+def token_counts(
+    chunks: Sequence[Chunk], packer: Packer | None, embedder: Embedder | None
+) -> tuple[int, ...] | None:
+    """Tokens of each chunk: as a packer with a budget counts them, else as the embedder does, else None."""
+    if budget_of(packer) is not None:
+        tokens = cast("Callable[[Chunk], int]", packer.tokens)  # type: ignore[union-attr]
+        return tuple(int(tokens(chunk)) for chunk in chunks)
+    if embedder is not None and hasattr(embedder, "count_tokens"):
+        return tuple(map(int, embedder.count_tokens([chunk.text for chunk in chunks])))
+    return None

@@ -1,0 +1,85 @@
+"""The one call: run a pipeline, find what it lost, and say at which stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ragdiag.diagnosis.evidence import EvidenceMap
+from ragdiag.diagnosis.exact import search_exactly
+from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.errors import ConfigError, DataError
+from ragdiag.pipeline import Pipeline
+from ragdiag.records import Document, Query
+from ragdiag.spans import check_evidence
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    pipeline: Pipeline,
+    documents: Sequence[Document],
+    queries: Sequence[Query],
+    *,
+    sources: Sequence[Document] | None = None,
+    min_coverage: float = 1.0,
+    copies: bool = True,
+    latency_queries: int = 0,
+    progress: bool | None = None,
+) -> Diagnosis:
+    """Run ``pipeline`` over ``documents`` and ``queries`` and charge every loss to a stage.
+
+    Args:
+        pipeline: the stages to diagnose.
+        documents: the corpus, as ingested.
+        queries: what is asked, with evidence. Queries without evidence are run and counted, not assessed.
+        sources: the originals in which evidence is anchored, where ingestion changed the text; each
+            document is aligned with the source of its id. Without them the documents are the sources.
+        min_coverage: the share of a unit from which it counts as delivered, in (0, 1].
+        copies: whether exact copies of evidence (of 20 characters or more) elsewhere in the sources satisfy
+            it as well.
+        latency_queries: over how many queries the latency of single queries is measured, in a pass of its
+            own; 0 leaves it out.
+        progress: whether long work shows a bar; None shows it on a terminal only.
+
+    Raises:
+        DataError: no documents, no query with evidence, ids that are not unique, or evidence outside its
+            source.
+        ConfigError: ``min_coverage`` is not in (0, 1].
+        StageError: a plug broke its contract.
+
+    Example:
+        >>> from ragdiag import BM25Retriever, Evidence, RecursiveChunker, Span
+        >>> faq = Document("faq", "Returns are free. Refunds take five days.")
+        >>> query = Query("q1", "How long do refunds take?", Evidence.of(Span.find(faq, "five days")))
+        >>> pipeline = Pipeline(chunker=RecursiveChunker(size=24), retriever=BM25Retriever(), top_k=1)
+        >>> diagnose(pipeline, [faq], [query]).recall
+        1.0
+    """
+    if not 0 < min_coverage <= 1:
+        raise ConfigError(f"min_coverage must be in (0, 1], got {min_coverage!r}")
+    originals = {source.id: source for source in (documents if sources is None else sources)}
+    if sources is not None and len(originals) != len(sources):
+        raise DataError("source ids are not unique")
+    assessed = [query for query in queries if query.assessed]
+    if not assessed:
+        raise DataError(
+            f"none of the {len(queries)} queries has evidence: there is nothing that could be lost"
+        )
+    check_evidence(assessed, originals)
+
+    index = pipeline.index(documents, progress=progress)
+    trace = index.run(queries, latency_queries=latency_queries, progress=progress)
+    evidence_map = EvidenceMap(documents, originals, trace.chunks, assessed, copies=copies)
+    evidence = [evidence_map.of(query, trace[query.id].context) for query in assessed]
+    exact = search_exactly(index, trace, assessed, evidence)
+    return Diagnosis.of(
+        trace=trace,
+        documents=documents,
+        sources=originals,
+        queries=queries,
+        evidence_map=evidence_map,
+        evidence=evidence,
+        exact=exact,
+        min_coverage=min_coverage,
+        copies=copies,
+    )

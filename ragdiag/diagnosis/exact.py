@@ -1,0 +1,80 @@
+"""E: the candidates that an exact search by the embedder's similarity would hand on.
+
+Only chunks that carry evidence matter, so nothing is sorted: the exact rank of each is the count of better
+scores. A retriever that fuses several arms is held against the union of its arms' exact candidates. Filters
+are ignored: what a filter loses is the retriever's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ragdiag.diagnosis.evidence import QueryEvidence
+from ragdiag.index import Index
+from ragdiag.records import Query, Request
+from ragdiag.stages import boundary
+from ragdiag.stages.protocols import Retriever, Searcher, arms_of, uses_vectors
+from ragdiag.stages.similarity import exact_ranks
+from ragdiag.trace import Trace
+
+__all__ = ["ExactSearch", "search_exactly"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExactSearch:
+    """The exact search for one query, as far as chunks with evidence are concerned.
+
+    Attributes:
+        ranks: the exact rank (from 1) of each such chunk (by position) by the embedder's similarity.
+        candidates: those that are among the exact top n of the embedder or of any other arm.
+    """
+
+    ranks: Mapping[int, int]
+    candidates: frozenset[int]
+
+
+def search_exactly(
+    index: Index, trace: Trace, queries: Sequence[Query], evidence: Sequence[QueryEvidence]
+) -> list[ExactSearch] | None:
+    """The exact search for each query, or None for a pipeline without an embedder."""
+    if trace.vectors is None or trace.query_vectors is None or trace.similarity is None:
+        return None
+    row_of = {record.query_id: row for row, record in enumerate(trace.queries)}
+    rows = [row_of[query.id] for query in queries]
+    targets = [np.array(sorted(e.carriers), dtype=np.intp) for e in evidence]
+    ranks = exact_ranks(trace.vectors, trace.query_vectors[rows], targets, trace.similarity)
+    by_text = [_text_candidates(index, trace, queries)] if arms_of(index.pipeline.retriever) else []
+    found = []
+    for i, (positions, of_query) in enumerate(zip(targets, ranks, strict=True)):
+        rank_of = dict(zip(positions.tolist(), of_query.tolist(), strict=True))
+        candidates = {position for position, rank in rank_of.items() if rank <= trace.candidates}
+        for sets in by_text:
+            candidates |= sets[i] & rank_of.keys()
+        found.append(ExactSearch(rank_of, frozenset(candidates)))
+    return found
+
+
+def _text_candidates(index: Index, trace: Trace, queries: Sequence[Query]) -> list[set[int]]:
+    """For each query the union of the top n of those arms that search texts, without filters."""
+    requests = [Request(query.id, query.text) for query in queries]
+    union: list[set[int]] = [set() for _ in queries]
+    for searcher in _text_arms(index, index.pipeline.retriever, index.searcher):
+        rankings = boundary.search(searcher, requests, trace.candidates, trace.position)
+        for found, ranking in zip(union, rankings, strict=True):
+            found.update(trace.positions(ranking))
+    return union
+
+
+def _text_arms(index: Index, retriever: Retriever, searcher: Searcher) -> Iterator[Searcher]:
+    """The searchers of all arms, at any depth, that ignore vectors; built where not declared."""
+    arms = arms_of(retriever)
+    built: Sequence[Searcher | None] = getattr(searcher, "arms", [None] * len(arms))
+    for arm, own in zip(arms, built, strict=True):
+        vectors = index.vectors if uses_vectors(arm) else None
+        if arms_of(arm):
+            yield from _text_arms(index, arm, own or boundary.build_index(arm, index.chunks, vectors))
+        elif not uses_vectors(arm):
+            yield own or boundary.build_index(arm, index.chunks, None)

@@ -1,0 +1,272 @@
+"""One query's story: its evidence, the chunks around it, where it ranked, and what lost it in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
+from ragdiag.diagnosis.ranks import UnitRanks
+from ragdiag.records import Document, Span, WholeDocument
+from ragdiag.spans import Range
+from ragdiag.trace import Trace
+
+if TYPE_CHECKING:
+    from ragdiag.diagnosis.result import Diagnosis
+
+__all__ = ["ChunkSight", "Explanation", "Passage", "UnitStory", "explain_query"]
+
+_CONTEXT_CHARACTERS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSight:
+    """A chunk that holds some of a unit's evidence.
+
+    Attributes:
+        chunk_id: which chunk.
+        ranges: where it stands in the source, in code points.
+        share: the share of the passage's evidence that it holds.
+        rank_exact: by an exact search with the embedder, from 1; None without an embedder.
+        rank_retrieved: in what the retriever returned; None where it is not among them.
+        rank_reranked: in the reranker's order; None where it is not among them, or without a reranker.
+        in_context: whether it reached the prompt, whole or shortened.
+    """
+
+    chunk_id: str
+    ranges: tuple[Range, ...]
+    share: float
+    rank_exact: int | None
+    rank_retrieved: int | None
+    rank_reranked: int | None
+    in_context: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One span of evidence in its source.
+
+    Attributes:
+        doc_id: the source.
+        start, end: the span; (0, length) for a whole document.
+        before, text, after: the evidence and up to 160 characters on each side.
+        whole: whether any chunk of the document would do.
+        copies: how many exact copies elsewhere would do as well.
+        boundaries: offsets inside the span where a chunk begins or ends.
+        chunks: those that hold some of it.
+    """
+
+    doc_id: str
+    start: int
+    end: int
+    before: str
+    text: str
+    after: str
+    whole: bool
+    copies: int
+    boundaries: tuple[int, ...]
+    chunks: tuple[ChunkSight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStory:
+    """One unit of evidence.
+
+    Attributes:
+        number: its position in the query, from 0.
+        stage: what lost it; None where it was delivered.
+        sentence: the label in plain words.
+        coverage: its coverage at every checkpoint, by name, in the order of the flow.
+        ranks: where it is complete.
+        alternatives: how many alternatives it has; the one that came furthest is shown.
+        passages: the spans of that alternative.
+    """
+
+    number: int
+    stage: str | None
+    sentence: str
+    coverage: Mapping[str, float]
+    ranks: UnitRanks
+    alternatives: int
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One query's story; prints as text, shows as HTML in a notebook."""
+
+    query_id: str
+    query: str
+    recall: float
+    candidates: int
+    top_k: int
+    units: tuple[UnitStory, ...]
+
+    def __str__(self) -> str:
+        from ragdiag.report.text import explanation_text
+
+        return explanation_text(self)
+
+    def _repr_html_(self) -> str:
+        from ragdiag.report.html import explanation_html
+
+        return explanation_html(self)
+
+
+def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
+    """The story of the assessed query at ``position``."""
+    query = diagnosis.assessed[position]
+    trace, ledger = diagnosis.trace, diagnosis.ledger
+    evidence_map = EvidenceMap(
+        diagnosis.documents, diagnosis.sources, trace.chunks, [query], copies=diagnosis.copies
+    )
+    evidence = evidence_map.of(query, trace[query.id].context)
+    names = [checkpoint.name for checkpoint in ledger.checkpoints]
+    first = int((ledger.owner < position).sum())
+    stories = []
+    for number, unit in enumerate(query.evidence):
+        row = first + number
+        best = _furthest_alternative(evidence, number)
+        ranks = diagnosis.outcomes[position].ranks[number]
+        stage = ledger.label(row)
+        sight = _Sight(diagnosis, position, evidence_map)
+        passages = tuple(sight.passage(part) for part in unit.alternatives[best])
+        stories.append(
+            UnitStory(
+                number=number,
+                stage=stage,
+                sentence=_sentence(stage, ranks, trace, float(ledger.soft[row, -1]), passages),
+                coverage=dict(zip(names, ledger.soft[row].tolist(), strict=True)),
+                ranks=ranks,
+                alternatives=len(unit.alternatives),
+                passages=passages,
+            )
+        )
+    recall = float(ledger.values("soft")[position, -1])
+    return Explanation(query.id, query.text, recall, trace.candidates, trace.top_k, tuple(stories))
+
+
+def _furthest_alternative(evidence: QueryEvidence, number: int) -> int:
+    """The alternative that the context covers best, else the one that the chunks do."""
+    context = 0
+    for atoms in evidence.delivered:
+        context |= atoms
+    chunks = evidence.mask_of(evidence.carriers)
+    alternatives = evidence.units[number]
+    return max(
+        range(len(alternatives)),
+        key=lambda i: (
+            evidence.share(alternatives[i], context),
+            evidence.share(alternatives[i], chunks),
+            -i,
+        ),
+    )
+
+
+class _Sight:
+    """What one query's run did with the chunks around a place."""
+
+    def __init__(self, diagnosis: Diagnosis, position: int, evidence_map: EvidenceMap) -> None:
+        trace = diagnosis.trace
+        record = trace[diagnosis.assessed[position].id]
+        self._trace = trace
+        self._sources = diagnosis.sources
+        self._map = evidence_map
+        self._exact = {} if diagnosis.exact is None else diagnosis.exact[position].ranks
+        self._retrieved = {hit.chunk_id: rank for rank, hit in enumerate(record.retrieved, start=1)}
+        self._reranked = {hit.chunk_id: rank for rank, hit in enumerate(record.reranked or (), start=1)}
+        self._context = {chunk.id for chunk in record.context}
+
+    def passage(self, part: Span | WholeDocument) -> Passage:
+        source = self._sources[part.doc_id]
+        if isinstance(part, WholeDocument):
+            held = {p: [(0, len(source.text))] for p in self._map.chunks_of(part.doc_id)}
+            return self._passage(source, 0, len(source.text), held, whole=True, copies=0)
+        copies = len(self._map.copies_of(part)) - 1
+        return self._passage(
+            source, part.start, part.end, self._map.touching(part), whole=False, copies=copies
+        )
+
+    def _passage(
+        self,
+        source: Document,
+        start: int,
+        end: int,
+        held: Mapping[int, Sequence[Range]],
+        *,
+        whole: bool,
+        copies: int,
+    ) -> Passage:
+        offsets = {offset for ranges in held.values() for r in ranges for offset in r}
+        text = source.text
+        return Passage(
+            doc_id=source.id,
+            start=start,
+            end=end,
+            before="" if whole else text[max(0, start - _CONTEXT_CHARACTERS) : start],
+            text=text[start : min(end, 2 * _CONTEXT_CHARACTERS)] if whole else text[start:end],
+            after="" if whole else text[end : end + _CONTEXT_CHARACTERS],
+            whole=whole,
+            copies=copies,
+            boundaries=() if whole else tuple(sorted(o for o in offsets if start < o < end)),
+            chunks=tuple(
+                self._chunk(position, held[position], start, end, whole=whole) for position in sorted(held)
+            ),
+        )
+
+    def _chunk(
+        self, position: int, ranges: Sequence[Range], start: int, end: int, *, whole: bool
+    ) -> ChunkSight:
+        chunk_id = self._trace.chunks[position].id
+        inside = [(max(start, low), min(end, high)) for low, high in ranges]
+        return ChunkSight(
+            chunk_id=chunk_id,
+            ranges=tuple(ranges),
+            share=1.0 if whole else sum(high - low for low, high in inside) / (end - start),
+            rank_exact=self._exact.get(position),
+            rank_retrieved=self._retrieved.get(chunk_id),
+            rank_reranked=self._reranked.get(chunk_id),
+            in_context=chunk_id in self._context,
+        )
+
+
+def _sentence(
+    stage: str | None, ranks: UnitRanks, trace: Trace, coverage: float, passages: Sequence[Passage]
+) -> str:
+    """The label in plain words, with the numbers that it rests on."""
+    n, k = trace.candidates, trace.top_k
+    final = ranks.retrieved if ranks.reranked is None else ranks.reranked
+    pieces = sum(len(passage.boundaries) > 0 for passage in passages)
+    cut = " A chunk boundary cuts the evidence." if pieces else ""
+    exact = "at no rank" if ranks.exact is None else f"at rank {ranks.exact}"
+    if stage is None:
+        at = f" It is complete at rank {final}." if final is not None else ""
+        return f"Delivered: the context holds {coverage:.0%} of it.{at}"
+    tied = " The cut after rank k falls between equal scores." if ranks.tied else ""
+    reasons = {
+        "ingest": "the ingested documents do not hold the source's text.",
+        "chunker": "the documents hold it, but no chunk does: the chunker dropped the text.",
+        "capacity": f"no choice of {k} chunks within the budget could carry what the query needs.{cut}",
+        "embedder": (
+            f"a chunk holds it, but an exact search by the embedder's similarity has it complete {exact}, "
+            f"and only {n} candidates are handed on.{cut}"
+        ),
+        "retriever": (
+            f"it was not complete among the {n} candidates that the retriever returned"
+            + (
+                "."
+                if "embedder" not in trace.stages
+                else f", although the embedder's own ranking has it complete {exact}."
+            )
+            + cut
+        ),
+        "reranker": (
+            f"the retriever returned it (complete at rank {ranks.retrieved}), but after reranking it is "
+            f"complete {'nowhere' if ranks.reranked is None else f'at rank {ranks.reranked}'} only, "
+            f"behind the top {k}.{cut}"
+        ),
+        "packer": f"it was among the top {k} (complete at rank {final}), but the packer left it out.{cut}",
+    }
+    partly = f" The context holds {coverage:.0%} of it." if coverage else ""
+    return f"Lost at the {stage}: {reasons[stage]}{partly}{tied}"

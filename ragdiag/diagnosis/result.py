@@ -1,0 +1,451 @@
+"""A diagnosis: what was lost, at which stage, with every table behind it.
+
+Everything here is worked out from a trace, the evidence and the exact ranks of the chunks that carry it: no
+model is needed, so that a saved diagnosis answers the same questions as a fresh one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragdiag.diagnosis.capacity import Objective
+from ragdiag.diagnosis.deliveries import deliver
+from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
+from ragdiag.diagnosis.exact import ExactSearch
+from ragdiag.diagnosis.explanation import Explanation, explain_query
+from ragdiag.diagnosis.ledger import Ledger, build_ledger
+from ragdiag.diagnosis.ranks import UnitRanks, rank_units
+from ragdiag.errors import DataError
+from ragdiag.measures.overlap import Delivery, SpanMeasure, parse_measure
+from ragdiag.measures.statistics import Estimate, document_clusters, interval
+from ragdiag.records import Document, Query, Span
+from ragdiag.trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ragdiag.diagnosis.groups import Groups
+
+__all__ = ["Diagnosis", "QueryOutcome"]
+
+Ranking = Literal["retrieved", "final", "context"]
+
+_BUDGETS = (512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryOutcome:
+    """What one assessed query got.
+
+    Attributes:
+        deliveries: of the retriever's ranking, of the final ranking, and of the context.
+        ranks: of each unit.
+    """
+
+    deliveries: Mapping[Ranking, Delivery]
+    ranks: tuple[UnitRanks, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What a pipeline lost, and at which stage.
+
+    Attributes:
+        trace: what every stage saw and returned.
+        documents: the corpus, as ingested.
+        sources: the originals in which evidence is anchored, by id.
+        queries: all queries that were run.
+        exact: for each assessed query the exact search, or None without an embedder.
+        min_coverage: the coverage from which a unit counts as delivered.
+        copies: whether exact copies of evidence satisfy it.
+        ledger: values of all units at every checkpoint.
+        outcomes: what each assessed query got, in the order of the ledger.
+    """
+
+    trace: Trace
+    documents: tuple[Document, ...]
+    sources: Mapping[str, Document]
+    queries: tuple[Query, ...]
+    exact: tuple[ExactSearch, ...] | None
+    min_coverage: float
+    copies: bool
+    ledger: Ledger
+    outcomes: tuple[QueryOutcome, ...] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        trace: Trace,
+        documents: Sequence[Document],
+        sources: Mapping[str, Document],
+        queries: Sequence[Query],
+        evidence_map: EvidenceMap,
+        evidence: Sequence[QueryEvidence],
+        exact: Sequence[ExactSearch] | None,
+        min_coverage: float,
+        copies: bool,
+    ) -> Diagnosis:
+        """Work out the ledger and the outcomes; ``evidence`` and ``exact`` follow the assessed queries."""
+        assessed = [query for query in queries if query.assessed]
+        searches = [None] * len(assessed) if exact is None else exact
+        outcomes = tuple(
+            QueryOutcome(
+                _deliveries(trace, query, evidence_map, of_query),
+                rank_units(trace, trace[query.id], of_query, search, min_coverage=min_coverage),
+            )
+            for query, of_query, search in zip(assessed, evidence, searches, strict=True)
+        )
+        ids = [query.id for query in assessed]
+        return cls(
+            trace=trace,
+            documents=tuple(documents),
+            sources=sources,
+            queries=tuple(queries),
+            exact=None if exact is None else tuple(exact),
+            min_coverage=min_coverage,
+            copies=copies,
+            ledger=build_ledger(trace, ids, evidence, exact, min_coverage=min_coverage),
+            outcomes=outcomes,
+        )
+
+    # Queries
+
+    @cached_property
+    def assessed(self) -> tuple[Query, ...]:
+        """The queries with evidence, in order."""
+        return tuple(query for query in self.queries if query.assessed)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many queries were run, are assessed, are unassessed, and are marked unanswerable."""
+        unanswerable = sum(not query.answerable for query in self.queries)
+        assessed = len(self.assessed)
+        return {
+            "queries": len(self.queries),
+            "assessed": assessed,
+            "unassessed": len(self.queries) - assessed - unanswerable,
+            "unanswerable": unanswerable,
+            "units": len(self.ledger.owner),
+            "lost units": int((self.ledger.hard[:, -1] == 0).sum()),
+        }
+
+    @cached_property
+    def _clusters(self) -> NDArray[np.intp]:
+        return document_clusters([[d for unit in q.evidence for d in unit.doc_ids] for q in self.assessed])
+
+    def _estimate(self, values: NDArray[np.float64]) -> Estimate:
+        return interval(values, clusters=self._clusters.tolist())
+
+    # The ledger's tables
+
+    @property
+    def recall(self) -> float:
+        """Mean over the assessed queries of the mean coverage of their units by the context."""
+        return float(self.ledger.values("soft")[:, -1].mean())
+
+    @property
+    def hard_recall(self) -> float:
+        """The same with delivered or lost in place of coverage."""
+        return float(self.ledger.values("hard")[:, -1].mean())
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """What each stage lost of recall, indexed by ``stage``.
+
+        Columns: ``loss`` and ``rescue`` (means over queries, both >= 0; the sum of loss - rescue is
+        1 - recall), ``low`` and ``high`` (95% interval of the loss).
+        """
+        return self._loss_table("soft")
+
+    @property
+    def hard_losses(self) -> pd.DataFrame:
+        """The table `losses` with delivered or lost in place of coverage; sums to 1 - hard recall."""
+        return self._loss_table("hard")
+
+    def _loss_table(self, objective: Objective) -> pd.DataFrame:
+        import pandas as pd
+
+        steps = self.ledger.steps(objective)
+        rows = []
+        for i, stage in enumerate(self.ledger.stages):
+            loss = self._estimate(np.clip(steps[:, i], 0, 1))
+            rescue = float(np.clip(-steps[:, i], 0, 1).mean())
+            rows.append((stage, loss.value, rescue, loss.low, loss.high))
+        return pd.DataFrame(rows, columns=["stage", "loss", "rescue", "low", "high"]).set_index("stage")
+
+    @property
+    def ceilings(self) -> pd.DataFrame:
+        """What was still there at every checkpoint, indexed by ``checkpoint``, in the order of the flow.
+
+        Columns: ``stage`` (charged with the step down to here), ``recall``, ``hard_recall``, and
+        ``approximate`` (in how many queries the best set is not proven to be the best).
+        """
+        import pandas as pd
+
+        ledger = self.ledger
+        return pd.DataFrame(
+            {
+                "checkpoint": [checkpoint.name for checkpoint in ledger.checkpoints],
+                "stage": [checkpoint.stage or "" for checkpoint in ledger.checkpoints],
+                "recall": ledger.values("soft").mean(axis=0),
+                "hard_recall": ledger.values("hard").mean(axis=0),
+                "approximate": (~ledger.exact).sum(axis=0),
+            }
+        ).set_index("checkpoint")
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """A row for each lost unit.
+
+        Columns: ``query_id``; ``unit`` (its position in the query, from 0); ``stage`` that lost it; ``proof``
+        (``observed``: the ledger saw it); ``coverage`` by the context; ``rank_exact``, ``rank_retrieved`` and
+        ``rank_reranked`` (where it is complete, from 1; missing where it never is); ``tied`` (the cut at k
+        falls between equal scores); ``query`` and ``evidence`` (texts).
+        """
+        import pandas as pd
+
+        rows = []
+        numbers = self._unit_numbers
+        for unit in np.flatnonzero(self.ledger.hard[:, -1] == 0).tolist():
+            query = self.assessed[int(self.ledger.owner[unit])]
+            number = numbers[unit]
+            ranks = self.outcomes[int(self.ledger.owner[unit])].ranks[number]
+            rows.append(
+                {
+                    "query_id": query.id,
+                    "unit": number,
+                    "stage": self.ledger.label(unit),
+                    "proof": "observed",
+                    "coverage": self.ledger.soft[unit, -1],
+                    "rank_exact": ranks.exact,
+                    "rank_retrieved": ranks.retrieved,
+                    "rank_reranked": ranks.reranked,
+                    "tied": ranks.tied,
+                    "query": query.text,
+                    "evidence": self._evidence_text(query, number),
+                }
+            )
+        table = pd.DataFrame(rows, columns=_FAILURE_COLUMNS)
+        ranks_type = {column: "Int64" for column in _FAILURE_COLUMNS if column.startswith("rank_")}
+        return table.astype({"unit": "int64", "coverage": "float64", "tied": "bool", **ranks_type})
+
+    @cached_property
+    def _unit_numbers(self) -> list[int]:
+        return [number for query in self.assessed for number in range(len(query.evidence))]
+
+    def _evidence_text(self, query: Query, number: int) -> str:
+        parts = query.evidence[number].alternatives[0]
+        return " … ".join(
+            self.sources[part.doc_id].text[part.start : part.end]
+            if isinstance(part, Span)
+            else f"(document {part.doc_id})"
+            for part in parts
+        )
+
+    # Measures
+
+    def measure(self, spec: str | SpanMeasure) -> Estimate:
+        """A span measure with its 95% interval, such as ``"Recall@10"``.
+
+        A measure with a cut (``@10``, ``@512t``) looks at the final ranking, one without at the context.
+
+        Raises:
+            ConfigError: there is no such measure.
+            DataError: it needs tokens, and nothing counts them.
+        """
+        return self._estimate(self.measure_by_query(spec))
+
+    def measure_by_query(self, spec: str | SpanMeasure) -> NDArray[np.float64]:
+        """The value of a span measure for each assessed query, shape (queries,)."""
+        measure = parse_measure(spec) if isinstance(spec, str) else spec
+        ranking: Ranking = "final" if "@" in repr(measure) else "context"
+        return np.array([measure(outcome.deliveries[ranking]) for outcome in self.outcomes])
+
+    @property
+    def measures(self) -> pd.DataFrame:
+        """The usual span measures: ``measure, value, low, high, n``; `measure` computes any other."""
+        import pandas as pd
+
+        n, k = self.trace.candidates, self.trace.top_k
+        specs = ["Recall", "All", "Hit", "MRR", "CP", "Precision", "IoU"]
+        specs += [f"Recall@{cut}" for cut in sorted({1, k, n})]
+        if self.trace.chunk_tokens is not None:
+            specs += [f"Recall@{budget}t" for budget in _BUDGETS]
+        specs.append("Omega")
+        rows = []
+        for spec in specs:
+            measure = parse_measure(spec)
+            estimate = self.measure(measure)
+            rows.append((repr(measure), estimate.value, estimate.low, estimate.high, estimate.n))
+        return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])
+
+    def recall_curve(self) -> pd.DataFrame:
+        """Recall of the first k chunks of each ranking: ``ranking, k, recall, low, high``.
+
+        ``ranking`` is ``retrieved`` and, with a reranker, ``reranked``; k runs from 1 to n.
+        """
+        import pandas as pd
+
+        rankings: dict[str, Ranking] = {"retrieved": "retrieved"}
+        if "reranker" in self.trace.stages:
+            rankings["reranked"] = "final"
+        rows = []
+        for name, key in rankings.items():
+            for k in range(1, self.trace.candidates + 1):
+                measure = parse_measure(f"Recall@{k}")
+                recall = self._estimate(np.array([measure(o.deliveries[key]) for o in self.outcomes]))
+                rows.append((name, k, recall.value, recall.low, recall.high))
+        return pd.DataFrame(rows, columns=["ranking", "k", "recall", "low", "high"])
+
+    # Parts
+
+    def by(self, key: str) -> Groups:
+        """Any of these tables within groups of queries: those with the same ``metadata[key]``.
+
+        Raises:
+            DataError: no assessed query has that key.
+        """
+        from ragdiag.diagnosis.groups import Groups
+
+        values: dict[Hashable, list[str]] = {}
+        for query in self.assessed:
+            if key in query.metadata:
+                values.setdefault(query.metadata[key], []).append(query.id)
+        if not values:
+            known = sorted({name for query in self.assessed for name in query.metadata})
+            raise DataError(f"no assessed query has the metadata key {key!r}; there are: {known}")
+        rest = [query.id for query in self.assessed if key not in query.metadata]
+        if rest:
+            values["(none)"] = rest
+        return Groups(key, {value: self.select(ids) for value, ids in values.items()})
+
+    def select(self, query_ids: Sequence[str]) -> Diagnosis:
+        """The diagnosis of some of the queries.
+
+        Raises:
+            DataError: there is no such query, or none of them is assessed.
+        """
+        wanted = set(query_ids)
+        unknown = wanted - {query.id for query in self.queries}
+        if unknown:
+            raise DataError(f"no query has the id {min(unknown)!r}")
+        positions = [i for i, query in enumerate(self.assessed) if query.id in wanted]
+        if not positions:
+            raise DataError("none of the selected queries has evidence")
+        return Diagnosis(
+            trace=self.trace,
+            documents=self.documents,
+            sources=self.sources,
+            queries=tuple(query for query in self.queries if query.id in wanted),
+            exact=None if self.exact is None else tuple(self.exact[i] for i in positions),
+            min_coverage=self.min_coverage,
+            copies=self.copies,
+            ledger=self.ledger.select(positions),
+            outcomes=tuple(self.outcomes[i] for i in positions),
+        )
+
+    def explain(self, query_id: str) -> Explanation:
+        """One query's evidence in its source, the chunks around it, its ranks, and the label in plain words.
+
+        Raises:
+            DataError: there is no such query, or it has no evidence.
+        """
+        for position, query in enumerate(self.assessed):
+            if query.id == query_id:
+                return explain_query(self, position)
+        known = any(query.id == query_id for query in self.queries)
+        raise DataError(
+            f"query {query_id!r} has no evidence: nothing can be lost"
+            if known
+            else f"no query has the id {query_id!r}"
+        )
+
+    # Faces and files. These are the only places where a result knows of its reports and formats.
+
+    def __str__(self) -> str:
+        from ragdiag.report.text import diagnosis_text
+
+        return diagnosis_text(self)
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"Diagnosis(recall={self.recall:.3f}, {counts['lost units']} of {counts['units']} units lost, "
+            f"{counts['assessed']} queries)"
+        )
+
+    def _repr_html_(self) -> str:
+        from ragdiag.report.html import diagnosis_html
+
+        return diagnosis_html(self)
+
+    def to_markdown(self) -> str:
+        """The summary as Markdown."""
+        from ragdiag.report.markdown import diagnosis_markdown
+
+        return diagnosis_markdown(self)
+
+    def to_dict(self) -> dict[str, object]:
+        """The tables as plain values, for JSON."""
+        from ragdiag.report.json import diagnosis_dict
+
+        return diagnosis_dict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the diagnosis as JSONL, without vectors and costs; the same one gives the same bytes."""
+        from ragdiag.formats.diagnoses import write_diagnosis
+
+        write_diagnosis(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Diagnosis:
+        """Read a saved diagnosis; no model is needed.
+
+        Raises:
+            DataError: the file is damaged, or of a version that this release does not read.
+        """
+        from ragdiag.formats.diagnoses import read_diagnosis
+
+        return read_diagnosis(path)
+
+
+_FAILURE_COLUMNS = [
+    "query_id",
+    "unit",
+    "stage",
+    "proof",
+    "coverage",
+    "rank_exact",
+    "rank_retrieved",
+    "rank_reranked",
+    "tied",
+    "query",
+    "evidence",
+]
+
+
+def _deliveries(
+    trace: Trace, query: Query, evidence_map: EvidenceMap, evidence: QueryEvidence
+) -> dict[Ranking, Delivery]:
+    record = trace[query.id]
+
+    def of_positions(positions: Sequence[int]) -> Delivery:
+        tokens = None if trace.chunk_tokens is None else [trace.chunk_tokens[p] for p in positions]
+        delivered = [(trace.chunks[p], evidence.carriers.get(p, 0)) for p in positions]
+        return deliver(evidence_map, query, evidence, delivered, tokens=tokens)
+
+    retrieved = of_positions(trace.positions(record.retrieved))
+    context = list(zip(record.context, evidence.delivered, strict=True))
+    return {
+        "retrieved": retrieved,
+        "final": retrieved if record.reranked is None else of_positions(trace.positions(record.reranked)),
+        "context": deliver(evidence_map, query, evidence, context, tokens=None),
+    }

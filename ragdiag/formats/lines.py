@@ -1,0 +1,91 @@
+"""What a line of ``documents.jsonl`` and of ``queries.jsonl`` may say.
+
+Imports pydantic, so it is itself imported inside the functions that read a file. Nothing is coerced and
+no unknown field is let through. Strings carry no constraint of pydantic's: those refuse lone surrogates,
+which a text may hold; the records check what is left.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+
+from ragdiag.errors import DataError
+from ragdiag.formats.problems import describe
+
+__all__ = ["AnyOf", "DocumentLine", "Part", "QueryLine", "check_line"]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class DocumentLine(_Line):
+    """A line of ``documents.jsonl``."""
+
+    id: str
+    text: str
+    metadata: dict[str, Any] = {}
+
+
+class Part(_Line):
+    """A span by its offsets, by its quote, or both; a whole document where neither is given."""
+
+    doc_id: str
+    start: int | None = None
+    end: int | None = None
+    quote: str | None = None
+
+
+def _shape(unit: object) -> str:
+    if isinstance(unit, list):
+        return "all"
+    return "alternatives" if isinstance(unit, dict) and "any_of" in unit else "part"
+
+
+def _shape_inside(unit: object) -> str:
+    return "all" if isinstance(unit, list) else "part"
+
+
+class AnyOf(_Line):
+    """Alternatives, each a part or a list of parts that are needed together."""
+
+    any_of: list[
+        Annotated[
+            Annotated[Part, Tag("part")] | Annotated[list[Part], Tag("all")], Discriminator(_shape_inside)
+        ]
+    ]
+
+
+Unit = Annotated[
+    Annotated[Part, Tag("part")] | Annotated[list[Part], Tag("all")] | Annotated[AnyOf, Tag("alternatives")],
+    Discriminator(_shape),
+]
+
+
+class QueryLine(_Line):
+    """A line of ``queries.jsonl``."""
+
+    id: str
+    text: str
+    evidence: list[Unit] = []
+    filter: dict[str, Any] | None = None
+    answerable: bool = True
+    metadata: dict[str, Any] = {}
+
+
+LineT = TypeVar("LineT", DocumentLine, QueryLine)
+
+
+def check_line(model: type[LineT], line: dict[str, Any]) -> LineT:
+    """``line`` as a ``model``.
+
+    Raises:
+        DataError: naming each field that is missing, unknown or of the wrong type.
+    """
+    try:
+        return model.model_validate(line)
+    except ValidationError as error:
+        unit = (*Part.model_fields, *AnyOf.model_fields) if model is QueryLine else ()
+        raise DataError(describe(error, line, names=tuple(model.model_fields), inner=unit)) from error

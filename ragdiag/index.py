@@ -1,0 +1,204 @@
+"""A pipeline's index over documents, and what it answers to queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+from warnings import warn
+
+from ragdiag.costs import Costs, count_tokens
+from ragdiag.errors import DataError, RagdiagWarning, StageError
+from ragdiag.progress import track
+from ragdiag.records import Chunk, Document, Hit, Query, Request
+from ragdiag.stages import boundary
+from ragdiag.stages.protocols import Chunker, Searcher, Vectors, budget_of, similarity_of, token_counts
+from ragdiag.trace import QueryTrace, Trace
+
+if TYPE_CHECKING:
+    from ragdiag.pipeline import Pipeline
+
+__all__ = ["Index", "check_documents", "chunk_all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A pipeline over its documents, ready for queries.
+
+    Attributes:
+        pipeline: whose index this is.
+        documents: what was indexed.
+        chunks: all chunks, in the order of the documents.
+        vectors: one row a chunk, shape (chunks, d), or None without an embedder.
+        searcher: the built index.
+        costs: what building it took.
+    """
+
+    pipeline: Pipeline
+    documents: tuple[Document, ...] = field(repr=False)
+    chunks: tuple[Chunk, ...] = field(repr=False)
+    vectors: Vectors | None = field(repr=False)
+    searcher: Searcher
+    costs: Costs = field(default_factory=Costs, repr=False)
+
+    @classmethod
+    def build(
+        cls, pipeline: Pipeline, documents: Sequence[Document], *, progress: bool | None = None
+    ) -> Index:
+        """Chunk, embed and index ``documents``; see `Pipeline.index`."""
+        check_documents(documents)
+        costs = Costs()
+        with costs.measure("chunker", "documents cut", len(documents)):
+            chunks = chunk_all(pipeline.chunker, documents, progress=progress)
+        vectors = None
+        if pipeline.embedder is not None:
+            texts = list(dict.fromkeys(chunk.index_text for chunk in chunks))
+            tokens = count_tokens(pipeline.embedder, texts)
+            with costs.measure("embedder", "texts embedded", len(texts), tokens):
+                rows = boundary.embed_documents(pipeline.embedder, texts)
+            row_of = {text: row for row, text in enumerate(texts)}
+            vectors = rows[[row_of[chunk.index_text] for chunk in chunks]]
+        with costs.measure("retriever", "chunks indexed", len(chunks)):
+            searcher = boundary.build_index(pipeline.retriever, chunks, vectors)
+        return cls(pipeline, tuple(documents), chunks, vectors, searcher, costs)
+
+    def run(
+        self, queries: Sequence[Query], *, latency_queries: int = 0, progress: bool | None = None
+    ) -> Trace:
+        """Ask ``queries``; see `Pipeline.run`.
+
+        Raises:
+            DataError: two queries have the same id.
+            StageError: a plug broke its contract.
+        """
+        _check_unique("query", [query.id for query in queries])
+        pipeline = self.pipeline
+        costs = Costs(list(self.costs.stages))
+        answers = self._ask(queries, costs, progress=progress)
+        costs.latency = self.latency(queries[:latency_queries])
+        return Trace(
+            stages=pipeline.stages,
+            candidates=pipeline.n,
+            top_k=pipeline.top_k,
+            chunks=self.chunks,
+            vectors=self.vectors,
+            query_vectors=answers.vectors,
+            similarity=None if pipeline.embedder is None else similarity_of(pipeline.embedder),
+            budget=budget_of(pipeline.packer),
+            chunk_tokens=token_counts(self.chunks, pipeline.packer, pipeline.embedder),
+            queries=answers.queries,
+            costs=costs,
+        )
+
+    def latency(self, queries: Sequence[Query]) -> dict[str, list[float]]:
+        """Seconds that each stage, and all together, take for each query asked alone."""
+        seconds: dict[str, list[float]] = {}
+        for query in queries:
+            costs = Costs()
+            self._ask([query], costs, progress=False)
+            for cost in costs.stages:
+                seconds.setdefault(cost.stage, []).append(cost.seconds)
+            seconds.setdefault("total", []).append(sum(cost.seconds for cost in costs.stages))
+        return seconds
+
+    def _ask(self, queries: Sequence[Query], costs: Costs, *, progress: bool | None) -> _Answers:
+        pipeline = self.pipeline
+        vectors = self._embed(queries, costs)
+        requests = [
+            Request(query.id, query.text, None if vectors is None else vectors[i], query.filter)
+            for i, query in enumerate(queries)
+        ]
+        with costs.measure("retriever", "queries searched", len(queries)):
+            retrieved = boundary.search(self.searcher, requests, pipeline.n, self._position)
+        rankings = retrieved
+        if pipeline.reranker is not None:
+            pairs = list(zip(queries, retrieved, strict=True))
+            with costs.measure("reranker", "pairs scored", sum(map(len, retrieved))):
+                rankings = [
+                    boundary.rerank(
+                        pipeline.reranker, query.id, query.text, hits, [c.text for c in self._chunks(hits)]
+                    )
+                    for query, hits in track(pairs, "reranking", progress=progress)
+                ]
+        contexts = [self._chunks(hits[: pipeline.top_k]) for hits in rankings]
+        if pipeline.packer is not None:
+            with costs.measure("packer", "contexts packed", len(queries)):
+                contexts = [
+                    boundary.pack(pipeline.packer, query.id, query.text, top, self._documents)
+                    for query, top in zip(queries, contexts, strict=True)
+                ]
+        traces = (
+            QueryTrace(query.id, hits, None if pipeline.reranker is None else ranking, context)
+            for query, hits, ranking, context in zip(queries, retrieved, rankings, contexts, strict=True)
+        )
+        return _Answers(vectors, tuple(traces))
+
+    def _embed(self, queries: Sequence[Query], costs: Costs) -> Vectors | None:
+        embedder = self.pipeline.embedder
+        if embedder is None or self.vectors is None:
+            return None
+        texts = [query.text for query in queries]
+        with costs.measure("embedder", "queries embedded", len(texts), count_tokens(embedder, texts)):
+            return boundary.embed_queries(embedder, texts, dimensions=self.vectors.shape[1])
+
+    def _chunks(self, hits: Sequence[Hit]) -> tuple[Chunk, ...]:
+        return tuple(self.chunks[self._position[hit.chunk_id]] for hit in hits)
+
+    @cached_property
+    def _position(self) -> Mapping[str, int]:
+        return {chunk.id: position for position, chunk in enumerate(self.chunks)}
+
+    @cached_property
+    def _documents(self) -> Mapping[str, Document]:
+        return {document.id: document for document in self.documents}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    vectors: Vectors | None
+    queries: tuple[QueryTrace, ...]
+
+
+def check_documents(documents: Sequence[Document]) -> None:
+    """Check that there are documents with unique ids; warn of empty ones.
+
+    Raises:
+        DataError: there are none, or two have the same id.
+    """
+    if not documents:
+        raise DataError("the corpus is empty: there are no documents")
+    _check_unique("document", [document.id for document in documents])
+    empty = [document.id for document in documents if not document.text.strip()]
+    if empty:
+        warn(
+            f"{len(empty)} of {len(documents)} documents hold no text, the first is {empty[0]!r}",
+            RagdiagWarning,
+            stacklevel=4,
+        )
+
+
+def chunk_all(
+    chunker: Chunker, documents: Sequence[Document], *, progress: bool | None = None
+) -> tuple[Chunk, ...]:
+    """The chunks of all documents, in order.
+
+    Raises:
+        StageError: there are none, or the chunker broke its contract.
+    """
+    chunks = tuple(
+        chunk
+        for document in track(documents, "chunking", progress=progress)
+        for chunk in boundary.chunk_document(chunker, document)
+    )
+    if not chunks:
+        raise StageError("chunker", f"made no chunk from {len(documents)} documents")
+    _check_unique("chunk", [chunk.id for chunk in chunks])
+    return chunks
+
+
+def _check_unique(what: str, ids: Sequence[str]) -> None:
+    repeated = [id_ for id_, times in Counter(ids).items() if times > 1]
+    if repeated:
+        raise DataError(f"{len(repeated)} {what} ids are not unique, the first is {repeated[0]!r}")

@@ -1,0 +1,249 @@
+"""Intervals against exact binomial coverage, simulation, and the textbook's formulas."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
+
+from ragdiag.errors import ConfigError, DataError
+from ragdiag.measures import document_clusters, interval, wilson
+
+graded = st.lists(st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0]), min_size=1, max_size=40)
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_yes_no_values_get_the_textbook_interval(counts: tuple[int, int]) -> None:
+    successes, n = counts
+    estimate = interval([1] * successes + [0] * (n - successes))
+    reference = stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert (estimate.low, estimate.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert (estimate.n, estimate.effective_n, estimate.method) == (n, n, "Wilson by query")
+
+
+@given(st.floats(0, 1), st.floats(0.3, 1e6), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_takes_fractions_and_solves_its_defining_equation(
+    mean: float, n: float, confidence: float
+) -> None:
+    low, high = wilson(mean, n, confidence=confidence)
+    assert 0 <= low <= mean <= high <= 1
+    z = stats.norm.isf((1 - confidence) / 2)
+    for end in (low, high):
+        # (mean - p)² = z² p (1 - p) / n at both ends, which is what Wilson (1927) solves for p.
+        assert (mean - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / n, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [10, 50, 200])
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.95])
+def test_yes_no_intervals_cover_as_often_as_they_say(n: int, p: float) -> None:
+    covered = 0.0
+    for successes in range(n + 1):
+        estimate = interval([1] * successes + [0] * (n - successes))
+        covered += stats.binom.pmf(successes, n, p) * (estimate.low <= p <= estimate.high)
+    assert covered >= (0.92 if n >= 50 else 0.9)
+
+
+@pytest.mark.parametrize(
+    ("values", "probabilities"),
+    [
+        ([0, 0.5, 1], [0.05, 0.1, 0.85]),  # recall of two units
+        ([0.75, 1], [0.1, 0.9]),  # of four units, at most one lost
+        ([0, 0.02, 0.05, 0.1], [0.4, 0.2, 0.2, 0.2]),  # span precision
+    ],
+)
+@pytest.mark.parametrize("n", [20, 100])
+def test_graded_intervals_cover_too(values: list[float], probabilities: list[float], n: int) -> None:
+    draws = np.random.default_rng(7).choice(values, p=probabilities, size=(500, n))
+    truth = np.dot(values, probabilities)
+    estimates = [interval(draw) for draw in draws]
+    assert np.mean([e.low <= truth <= e.high for e in estimates]) >= 0.92
+
+
+@pytest.mark.parametrize(("p", "floor"), [(0.5, 0.93), (0.8, 0.93), (0.95, 0.88)])
+def test_clustered_intervals_cover_where_intervals_by_query_do_not(p: float, floor: float) -> None:
+    generator = np.random.default_rng(11)
+    correlation, clusters, each = 0.35, 30, 10
+    strength = (1 - correlation) / correlation
+    rates = generator.beta(p * strength, (1 - p) * strength, size=(500, clusters))
+    draws = generator.random((500, clusters, each)) < rates[:, :, None]
+    labels = np.repeat(np.arange(clusters), each).tolist()
+
+    def covers(*, clusters: list[int] | None) -> float:
+        estimates = [interval(draw.ravel(), clusters=clusters) for draw in draws]
+        return float(np.mean([e.low <= p <= e.high for e in estimates]))
+
+    assert covers(clusters=labels) >= floor
+    assert covers(clusters=None) < 0.8
+
+
+def test_the_clustered_error_is_that_of_a_cluster_robust_regression() -> None:
+    generator = np.random.default_rng(3)
+    sizes = generator.integers(1, 6, size=40)
+    labels = np.repeat(np.arange(40), sizes)
+    values = np.clip(generator.random(40)[labels] + generator.normal(0, 0.1, len(labels)), 0, 1)
+    estimate = interval(values, clusters=labels.tolist())
+    robust = OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": labels, "use_correction": False}
+    )
+    squared_error = robust.cov_params()[0, 0] * 40 / 39
+    freedom = len(values) ** 2 / (sizes**2).sum() - 1
+    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, freedom)) ** 2
+    assert estimate.method == "Wilson by cluster"
+    mean = values.mean()
+    assert estimate.effective_n == pytest.approx(mean * (1 - mean) / squared_error * shrink)
+    reference = proportion_confint(mean * estimate.effective_n, estimate.effective_n, method="wilson")
+    assert (estimate.low, estimate.high) == pytest.approx(reference)
+
+
+def test_graded_values_are_shrunk_for_the_few_degrees_of_freedom_of_their_error() -> None:
+    values = [0.1, 0.4, 0.5, 0.5, 0.7]
+    mean, error = np.mean(values), stats.sem(values)
+    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 4)) ** 2
+    assert interval(values).effective_n == pytest.approx(mean * (1 - mean) / error**2 * shrink)
+
+
+def test_queries_that_agree_within_documents_tell_as_little_as_the_documents() -> None:
+    documents = [1.0] * 20 + [0.0] * 20
+    values, labels = np.repeat(documents, 10), np.repeat(np.arange(40), 10).tolist()
+    alone, together = interval(documents), interval(values, clusters=labels)
+    assert alone.effective_n == 40
+    assert 35 < together.effective_n < 40
+    assert interval(values).effective_n == 400
+
+
+def test_clusters_never_add_information() -> None:
+    values = [0.0, 1.0] * 30  # every cluster has the mean of the whole: a clustered error of 0
+    labels = np.repeat(np.arange(30), 2).tolist()
+    assert interval(values, clusters=labels).effective_n == 60
+
+
+def test_without_variance_each_cluster_counts_once() -> None:
+    labels = np.repeat(np.arange(25), 4).tolist()
+    for value in (0.0, 0.4, 1.0):
+        assert interval([value] * 100, clusters=labels).effective_n == pytest.approx(25)
+        assert interval([value] * 100).effective_n == 100
+    rounded = interval([0.3, 0.1 + 0.2])  # one value, computed in two ways
+    assert rounded.effective_n == 2
+
+
+def test_clusters_of_unequal_size_are_worth_fewer_equal_ones() -> None:
+    labels = [0] * 81 + list(range(1, 20))
+    assert interval([1.0] * 100, clusters=labels).effective_n == pytest.approx(100**2 / (81**2 + 19))
+
+
+def test_a_document_that_dominates_is_worth_one_cluster_and_the_interval_says_so() -> None:
+    values = [1.0] * 500 + [0.0] * 500 + [1.0] * 100
+    dominated = interval(values, clusters=[0] * 1000 + np.repeat(range(1, 21), 5).tolist())
+    assert dominated.method == "Wilson by cluster, understates"
+    mean, deviation = 600 / 1100, 100 * 500 / 1100  # of the sum over the document; the same for all others
+    squared_error = 21 / 20 * (deviation**2 + deviation**2 / 20) / 1100**2
+    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 1)) ** 2  # never fewer than one degree of freedom
+    assert dominated.effective_n == pytest.approx(mean * (1 - mean) / squared_error * shrink)
+
+
+def test_under_twenty_clusters_the_interval_says_that_it_understates() -> None:
+    values = [1.0, 0.0, 1.0, 1.0] * 18 + [0.0] * 4
+    few = interval(values, clusters=np.repeat(np.arange(19), 4).tolist())
+    assert few.method == "Wilson by cluster, understates"
+    assert few.effective_n <= interval(values).effective_n
+    more = document_clusters([[f"document {query // 4}"] for query in range(80)])
+    assert interval(values + [1.0] * 4, clusters=more).method == "Wilson by cluster"
+
+
+def test_one_cluster_says_that_its_interval_by_query_understates() -> None:
+    values = [1.0, 0.0, 1.0, 1.0]
+    alone, by_query = interval(values, clusters=["a"] * 4), interval(values)
+    assert alone.method == "Wilson by query, understates"
+    assert (alone.low, alone.high) == (by_query.low, by_query.high)
+
+
+def test_clusters_of_one_query_are_no_clusters() -> None:
+    assert interval([1, 0, 1], clusters=["a", "b", "c"]) == interval([1, 0, 1])
+
+
+@given(graded, st.sampled_from([0.9, 0.95]))
+def test_an_interval_holds_its_mean_and_is_symmetric_in_success_and_failure(
+    values: list[float], confidence: float
+) -> None:
+    estimate = interval(values, confidence=confidence)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    mirror = interval([1 - value for value in values], confidence=confidence)
+    assert (mirror.low, mirror.high) == pytest.approx((1 - estimate.high, 1 - estimate.low), abs=1e-9)
+
+
+def test_one_query_says_next_to_nothing() -> None:
+    estimate = interval([1.0])
+    assert (estimate.n, estimate.effective_n) == (1, 1)
+    assert estimate.high - estimate.low > 0.75
+
+
+def test_more_confidence_is_wider() -> None:
+    values = [0.2, 0.5, 0.9, 1.0]
+    narrow, wide = interval(values, confidence=0.8), interval(values, confidence=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_rounding_beyond_the_ends_is_forgiven() -> None:
+    assert interval([1 + 1e-12, -1e-12]).value == 0.5
+
+
+def test_no_query_is_no_mean() -> None:
+    with pytest.raises(DataError, match="no assessed query"):
+        interval([])
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "message"),
+    [
+        ([0.5, 1.5], None, r"in \[0, 1\], got 1.5 at position 1"),
+        ([0.5, float("nan")], None, "got nan at position 1"),
+        ([[0.5]], None, r"got shape \(1, 1\)"),
+        ([0.5, 1], ["a"], "one cluster a value, got 1 for 2"),
+    ],
+)
+def test_values_that_cannot_be_are_explained(
+    values: list[float], clusters: list[str] | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        interval(values, clusters=clusters)
+
+
+def test_options_that_cannot_be_are_explained() -> None:
+    for confidence in (0, 1, 95):
+        with pytest.raises(ConfigError, match="confidence must be inside"):
+            interval([1], confidence=confidence)
+        with pytest.raises(ConfigError, match="confidence must be inside"):
+            wilson(0.5, 10, confidence=confidence)
+    with pytest.raises(DataError, match="mean must be in"):
+        wilson(1.1, 10)
+    for n in (0, float("inf"), float("nan")):
+        with pytest.raises(DataError, match="n must be positive and finite"):
+            wilson(0.5, n)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=3), max_size=12))
+def test_document_clusters_are_the_classes_of_shared_documents(doc_ids: list[list[str]]) -> None:
+    together = [
+        [bool(set(a) & set(b)) or i == j for j, b in enumerate(doc_ids)] for i, a in enumerate(doc_ids)
+    ]
+    reach = np.array(together, dtype=int).reshape(len(doc_ids), len(doc_ids))
+    for _ in doc_ids:
+        reach = ((reach @ reach) > 0).astype(int)
+    labels = document_clusters(doc_ids)
+    assert labels.shape == (len(doc_ids),)
+    assert ((labels[:, None] == labels[None, :]) == (reach > 0)).all()
+
+
+def test_importing_the_measures_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, ragdiag.measures; print({'scipy', 'pandas', 'statsmodels', 'torch'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
