@@ -18,7 +18,6 @@ from ragdiag.stages.protocols import (
     Reranker,
     Retriever,
     budget_of,
-    similarity_of,
     uses_vectors,
 )
 from ragdiag.trace import Trace
@@ -74,13 +73,11 @@ class Pipeline:
             raise ConfigError(f"top_k must be at least 1, got {self.top_k}")
         if self.reranker is not None and self.candidates < self.top_k:
             raise ConfigError(f"candidates ({self.candidates}) must be at least top_k ({self.top_k})")
-        if self.embedder is not None:
-            similarity_of(self.embedder)
-            if not uses_vectors(self.retriever):
-                raise ConfigError(
-                    f"{type(self.retriever).__name__} ignores vectors: drop the embedder, or fuse it with a "
-                    "vector search in HybridRetriever"
-                )
+        if self.embedder is not None and not uses_vectors(self.retriever):
+            raise ConfigError(
+                f"{type(self.retriever).__name__} ignores vectors: drop the embedder, or fuse it with a "
+                "vector search in HybridRetriever"
+            )
         budget_of(self.packer)
 
     @property

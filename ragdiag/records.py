@@ -88,7 +88,7 @@ class Span:
         """The one place where ``quote`` stands in ``document``.
 
         Raises:
-            DataError: the quote is empty, occurs nowhere, or occurs more than once (all places are listed).
+            DataError: the quote is empty, occurs nowhere, or occurs more than once (the places are listed).
         """
         _require_text(quote, "quote")
         places = []
@@ -100,7 +100,8 @@ class Span:
             raise DataError(f"quote not found in document {document.id!r}: {quote!r}")
         if len(places) > 1:
             raise DataError(
-                f"quote occurs {len(places)} times in document {document.id!r}, at {places}: {quote!r}; "
+                f"quote occurs {len(places)} times in document {document.id!r}, at "
+                f"{', '.join(map(str, places[:10]))}{' …' if len(places) > 10 else ''}: {quote!r}; "
                 "give start and end, or a longer quote"
             )
         return cls(document.id, places[0], places[0] + len(quote))

@@ -1,5 +1,6 @@
 """What every chunker with a size promises, checked on one document."""
 
+from itertools import pairwise
 from typing import Protocol
 
 from ragdiag.records import Chunk, Document
@@ -40,7 +41,7 @@ def check_chunker(chunker: SizedChunker, document: Document) -> list[Chunk]:
     lost = [i for i, char in enumerate(text) if not char.isspace() and i not in covered]
     assert not lost, f"lost at {lost[:10]}: {[text[i] for i in lost[:10]]}"
 
-    for (start, end), (next_start, next_end) in zip(ranges, ranges[1:], strict=False):
+    for (start, end), (next_start, next_end) in pairwise(ranges):
         assert start < next_start
         assert end < next_end
         if next_start < end:
@@ -50,4 +51,4 @@ def check_chunker(chunker: SizedChunker, document: Document) -> list[Chunk]:
 
 def overlaps(chunks: list[Chunk]) -> list[int]:
     """How many code points each chunk shares with the one before it."""
-    return [max(0, a.spans[0].end - b.spans[0].start) for a, b in zip(chunks, chunks[1:], strict=False)]
+    return [max(0, a.spans[0].end - b.spans[0].start) for a, b in pairwise(chunks)]

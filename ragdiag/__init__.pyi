@@ -1,0 +1,87 @@
+# The public names. `__init__.py` reads this file, and imports each name when it is first asked for.
+
+from .costs import Costs, StageCost, WorkEstimate
+from .diagnosis.diagnose import diagnose
+from .diagnosis.explanation import Explanation
+from .diagnosis.groups import Groups
+from .diagnosis.result import Diagnosis
+from .errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    RagdiagError,
+    RagdiagWarning,
+    ResourceError,
+    StageError,
+)
+from .formats import (
+    read_documents,
+    read_pipeline,
+    read_queries,
+    write_documents,
+    write_queries,
+)
+from .index import Index
+from .pipeline import Pipeline
+from .records import Chunk, Document, Evidence, Hit, Query, Request, Span, WholeDocument
+from .stages.chunkers import MarkdownChunker, RecursiveChunker
+from .stages.embedders import HashingEmbedder, SentenceTransformerEmbedder, StaticEmbedder
+from .stages.packers import TokenBudget, TopK
+from .stages.protocols import Chunker, Embedder, Packer, Reranker, Retriever, Searcher
+from .stages.rerankers import LateInteractionReranker
+from .stages.retrievers import BM25Retriever, ExactRetriever, FaissRetriever, HybridRetriever
+from .trace import QueryTrace, Trace
+
+__all__ = [
+    "BM25Retriever",
+    "Chunk",
+    "Chunker",
+    "ConfigError",
+    "Costs",
+    "DataError",
+    "Diagnosis",
+    "Document",
+    "Embedder",
+    "Evidence",
+    "ExactRetriever",
+    "Explanation",
+    "FaissRetriever",
+    "Groups",
+    "HashingEmbedder",
+    "Hit",
+    "HybridRetriever",
+    "Index",
+    "LateInteractionReranker",
+    "MarkdownChunker",
+    "MissingExtraError",
+    "Packer",
+    "Pipeline",
+    "Query",
+    "QueryTrace",
+    "RagdiagError",
+    "RagdiagWarning",
+    "RecursiveChunker",
+    "Request",
+    "Reranker",
+    "ResourceError",
+    "Retriever",
+    "Searcher",
+    "SentenceTransformerEmbedder",
+    "Span",
+    "StageCost",
+    "StageError",
+    "StaticEmbedder",
+    "TokenBudget",
+    "TopK",
+    "Trace",
+    "WholeDocument",
+    "WorkEstimate",
+    "diagnose",
+    "read_documents",
+    "read_pipeline",
+    "read_queries",
+    "write_documents",
+    "write_queries",
+]
+
+__version__: str
