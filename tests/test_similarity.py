@@ -57,7 +57,7 @@ def test_nearest_and_ranks_equal_a_full_sort(
     queries[0] = vectors[0]
     orders = [full_order(vectors, query, similarity) for query in queries]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK_ROWS", block)
+        patch.setattr(module, "BLOCK_ROWS", block)
         patch.setattr(module, "_BLOCK_QUERIES", 3)
         found = nearest(vectors, queries, n, similarity)
         targets = [np.arange(i % 3 * rows // 2) for i in range(len(queries))]

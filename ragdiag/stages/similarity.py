@@ -23,7 +23,7 @@ from ragdiag.stages.ranking import order_by_score
 __all__ = ["Neighbors", "exact_ranks", "exact_scores", "nearest"]
 
 # A block of scores is at most 8,192 x 1,000 float32 values, 32 MB: smaller ones starve the matrix product.
-_BLOCK_ROWS = 8192
+BLOCK_ROWS = 8192
 _BLOCK_QUERIES = 1000
 # A float32 dot product errs by about sqrt(d) units of rounding (Higham & Mary, 2019, "A new approach to
 # probabilistic rounding error analysis"); the factor is the margin over that.
@@ -223,9 +223,9 @@ def _score_blocks(
     if similarity == "cosine":
         queries = queries / np.where(query_norms > 0, query_norms, 1).astype(np.float32)[:, None]
     rounding = _ROUNDING_MARGIN * np.sqrt(queries.shape[1]) * 2.0**-24
-    buffer = np.empty((len(queries), min(_BLOCK_ROWS, len(vectors))), dtype=np.float32)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block: Vectors = np.asarray(vectors[start : start + _BLOCK_ROWS], dtype=np.float32)
+    buffer = np.empty((len(queries), min(BLOCK_ROWS, len(vectors))), dtype=np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block: Vectors = np.asarray(vectors[start : start + BLOCK_ROWS], dtype=np.float32)
         squares: NDArray[np.float32] = np.einsum("ij,ij->i", block, block)
         norms = np.sqrt(squares)
         largest = float(norms.max())

@@ -23,10 +23,11 @@ from ragdiag.stages.protocols import Chunker
 from ragdiag.stages.tokens import Tiktoken, TokenCounter
 
 PROSE = (
-    "A lease is the exclusive right to write one lane. It is granted by the leader, carries a number that only "
-    "grows, and is lost when it is not renewed! Is that enough? Agents renew early, after 40 percent of the "
-    "timeout; if no answer comes, they ask again.\n\nA new leader waits (for 20 seconds) before it grants "
-    "anything. “Renewals are answered at once.” Stealing a lease raises the fence.\nThe old holder is told.\n\n"
+    "A lease is the exclusive right to write one lane. It is granted by the leader, carries a number that "
+    "only grows, and is lost when it is not renewed! Is that enough? Agents renew early, after 40 percent of "
+    "the timeout; if no answer comes, they ask again.\n\nA new leader waits (for 20 seconds) before it "
+    "grants anything. “Renewals are answered at once.” Stealing a lease raises the fence.\nThe old holder is "
+    "told.\n\n"
 ) * 4
 FAMILY, FLAG, ACCENTED = "👨\u200d👩\u200d👧\u200d👦", "🇩🇪", "e\u0301\u0323"
 TEXTS = {
@@ -36,8 +37,7 @@ TEXTS = {
     "prose": PROSE,
     "Thai": "ระบบจะต่ออายุสัญญาเช่าเมื่อเวลาผ่านไปร้อยละสี่สิบของเวลาหมดอายุแล้ว " * 20,
     "Thai without a space": "ระบบจะต่ออายุสัญญาเช่าเมื่อเวลาผ่านไป" * 30,
-    "Chinese": "租约在超时的百分之四十后续订。如果没有答复，则每两秒重复一次！真的吗？「是的。」新的领导者等待。"
-    * 15,
+    "Chinese": "租约在超时后续订。如果没有答复，则每两秒重复一次！真的吗？「是的。」新领导者等待。" * 15,
     "Arabic": "هل تم تجديد العقد؟ نعم، يتم التجديد بعد مرور أربعين بالمئة من المهلة. " * 15,
     "families": FAMILY * 60,
     "flags": FLAG * 100,
@@ -425,8 +425,8 @@ def test_ordinary_text_is_seen_as_the_standard_sees_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        PROSE * 1000,
-        PROSE.replace("\n", " ") * 250,
+        PROSE * 400,
+        PROSE.replace("\n", " ") * 150,
         json.dumps([{"id": i, "tags": ["a", "b"]} for i in range(5000)], separators=(",", ":")),
         "x" * 200_000,
         "." * 200_000,
@@ -439,7 +439,7 @@ def test_ordinary_text_is_seen_as_the_standard_sees_it() -> None:
         "```\n" * 50_001,
         "- " + " " * 200_000 + "x",
         "# " + "h" * 100_000 + "\n\ntext\n" + "## b\n\ntext\n" * 3000,
-        "|" * 100_000 + "\n" + "|-" * 100_000,
+        "|" * 50_000 + "\n" + "|-" * 50_000,
         "a\n" * 40_000 + "---",
         "---\nkey: value\n" * 10_000,
     ],
@@ -463,6 +463,15 @@ def test_counts_are_asked_for_in_batches() -> None:
     chunks = RecursiveChunker(100, overlap=20, unit=by).chunk(Document("d", PROSE * 50))
     assert len(chunks) > 1000
     assert by.calls < 40
+
+
+def test_an_embedder_counts_for_its_chunker() -> None:
+    pytest.importorskip("wordllama")
+    from ragdiag.stages.embedders import StaticEmbedder
+
+    chunks = check_chunker(RecursiveChunker(60, overlap=12, unit=StaticEmbedder()), Document("d", PROSE))
+    assert len(chunks) > 5
+    assert min(overlaps(chunks)) > 0
 
 
 # Markdown
@@ -578,39 +587,32 @@ def test_headings_are_those_of_commonmark(text: str, paths: list[tuple[str, ...]
     assert headings(text) == paths
 
 
-@settings(deadline=None, max_examples=300)
-@given(
-    st.lists(
-        st.sampled_from(
-            # fmt: off
-            [
-                "",
-                "text",
-                "more  text",
-                "# One",
-                "## Two ##",
-                "   ### Three",
-                "#no",
-                "#",
-                "===",
-                "---",
-                "  --",
-                "***",
-                "- - -",
-                "```",
-                "~~~~",
-                "````",
-                "~~~",
-                "    indented",
-                "| a | b |",
-                "|---|---|",
-                "x \\# y",
-            ]
-            # fmt: on
-        ),
-        max_size=25,
-    )
-)
+LINES = """\
+
+text
+more  text
+# One
+## Two ##
+   ### Three
+#
+#no
+===
+---
+  --
+***
+- - -
+```
+~~~~
+````
+~~~
+    indented
+| a | b |
+|---|---|
+x \\# y"""
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(LINES.split("\n")), max_size=25))
 def test_headings_are_those_that_a_commonmark_parser_finds(lines: list[str]) -> None:
     markdown_it = pytest.importorskip("markdown_it")
     tokens = markdown_it.MarkdownIt("commonmark").enable("table").parse("\n".join(["first", "", *lines]))

@@ -90,17 +90,14 @@ _FRONT_MATTER = re.compile(r"[^\s:#-][^:]*:(?:\s|$)")
 
 def _read_blocks(text: str) -> list[_Block]:
     lines = [_Line(m.start(), m.end(), m.group().rstrip("\r\n")) for m in _LINE.finditer(text)]
+    readers: list[_Reader] = [_front_matter, _fence, _heading, _table, _rule, _indented_code, _paragraph]
     blocks = []
     at = 0
     while at < len(lines):
         if not lines[at].content.strip():
             at += 1
             continue
-        for read in (_front_matter, _fence, _heading, _table, _rule, _indented_code, _paragraph):
-            found = read(lines, at)
-            if found:
-                length, level, title = found
-                break
+        length, level, title = next(filter(None, (read(lines, at) for read in readers)))
         blocks.append(_Block(lines[at].start, lines[at + length - 1].end, level, title))
         at += length
     return blocks

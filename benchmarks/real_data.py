@@ -1,0 +1,89 @@
+"""What the benchmarks share: where the data sets lie, MiniLM with vectors kept on disk, and result files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragdiag import Document, Query, SentenceTransformerEmbedder, read_documents, read_queries
+from ragdiag.stages.protocols import Similarity, Vectors
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("RAGDIAG_DATA", HERE.parent.parent / "shared" / "data"))
+CACHE = HERE / "cache"
+RESULTS = HERE / "results"
+
+
+def data_folder(name: str) -> Path:
+    """The folder of a data set; ends the program with a clear message where it is missing."""
+    folder = DATA / name
+    if not folder.is_dir():
+        raise SystemExit(f"data set {name!r} not found: set RAGDIAG_DATA to the folder that holds {name}/")
+    return folder
+
+
+def spans_data(name: str) -> tuple[list[Document], list[Query]]:
+    """Documents and queries of a data set with span evidence."""
+    folder = data_folder(name)
+    documents = read_documents(folder / "documents.jsonl")
+    return documents, read_queries(folder / "queries.jsonl", documents)
+
+
+@dataclass(frozen=True)
+class StoredEmbedder:
+    """An embedder whose vectors are kept on disk, so that a second run embeds nothing."""
+
+    embedder: SentenceTransformerEmbedder
+    name: str
+    similarity: Similarity = "cosine"
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """One row a text."""
+        return self._stored("documents", texts, self.embedder.embed_documents)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """One row a text."""
+        return self._stored("queries", texts, self.embedder.embed_queries)
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """As the model counts."""
+        return self.embedder.count_tokens(texts)
+
+    def token_vectors(self, texts: Sequence[str]) -> Sequence[Vectors]:
+        """As the model gives; kept in memory by the reranker only."""
+        return self.embedder.token_vectors(texts)
+
+    def _stored(self, kind: str, texts: Sequence[str], embed: Callable[[Sequence[str]], Vectors]) -> Vectors:
+        key = hashlib.blake2b("\0".join(texts).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        path = CACHE / f"{self.name}-{kind}-{len(texts)}-{key}.npy"
+        if path.exists():
+            vectors: Vectors = np.load(path)
+            return vectors
+        CACHE.mkdir(exist_ok=True)
+        vectors = embed(texts)
+        part = path.with_suffix(".part.npy")
+        np.save(part, vectors)
+        part.replace(path)
+        return vectors
+
+
+def minilm() -> StoredEmbedder:
+    """all-MiniLM-L6-v2 from its wheel."""
+    return StoredEmbedder(SentenceTransformerEmbedder.packaged_minilm(), "minilm")
+
+
+def write_result(name: str, text: str, values: dict[str, Any]) -> None:
+    """Print a result, and keep it as Markdown and JSON."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(
+        json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    print(text)
