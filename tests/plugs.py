@@ -85,7 +85,9 @@ class SeededEmbedder:
     similarity: Similarity = "cosine"
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        rows = [self._generator(text).integers(-self.values, self.values + 1, self.dimensions) for text in texts]
+        rows = [
+            self._generator(text).integers(-self.values, self.values + 1, self.dimensions) for text in texts
+        ]
         return np.array(rows, dtype=np.float32).reshape(len(texts), self.dimensions)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:

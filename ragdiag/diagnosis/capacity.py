@@ -179,11 +179,14 @@ def _by_solver(
     best = program.chosen(first.x)
     if not first.exact:
         return _as_set(best, exact=False)
-    program.require_value(_worth(evidence, _as_set(best).atoms, goal, keep)[0])
+    value = _worth(evidence, _as_set(best).atoms, goal, keep)[0]
+    program.require_value(value)
     second = program.maximize(program.kept(keep), time_limit)
     if second is None or not second.exact:
         return _as_set(best)
-    return _as_set(program.chosen(second.x))
+    preferred = _as_set(program.chosen(second.x))
+    # The solver's tolerances would trade a few characters of value for the preference.
+    return preferred if _worth(evidence, preferred.atoms, goal, keep)[0] >= value else _as_set(best)
 
 
 def _greedy(evidence: QueryEvidence, items: list[_Item], goal: Goal, keep: NDArray[np.float64]) -> BestSet:
@@ -226,6 +229,8 @@ class _Program:
         if goal.budget is not None:
             costs = {t: float(i.tokens) for t, i in zip(self._take, items, strict=True)}
             self._at_most(costs, goal.budget)
+        # In characters of the longest evidence, so that the solver's absolute tolerances are below one.
+        self._scale = float(max(alternative.size for unit in evidence.units for alternative in unit))
         self._weights = evidence.weights
         self._have = [self._atom(1 << atom) for atom in range(len(evidence.weights))]
         self._unit_values = [self._unit(unit, goal) for unit in evidence.units]
@@ -252,8 +257,10 @@ class _Program:
                 value |= shares
             else:
                 value[use] = 1.0
-                missed = {read: -share for read, share in shares.items()}
-                self._at_most({use: goal.min_coverage - _SLACK, **missed}, 0)
+                # In characters: whole numbers, however long the evidence is.
+                size = alternative.size
+                missed = {read: -share * size for read, share in shares.items()}
+                self._at_most({use: (goal.min_coverage - _SLACK) * size, **missed}, 0)
         return value
 
     def _read(self, copy: int, atoms: Mask, size: int) -> dict[int, float]:
@@ -281,7 +288,8 @@ class _Program:
 
     def require_value(self, value: float) -> None:
         """From now on only sets of this value."""
-        self._at_most({variable: -c for variable, c in self.value.items()}, -value + _SLACK)
+        lacking = {variable: -c * self._scale for variable, c in self.value.items()}
+        self._at_most(lacking, -value * self._scale + _SLACK)
 
     def kept(self, keep: NDArray[np.float64]) -> dict[int, float]:
         """The preference: the sum over units of the value, capped by ``keep``."""
@@ -301,7 +309,7 @@ class _Program:
         size = len(self._binary)
         cost = np.zeros(size)
         for variable, coefficient in objective.items():
-            cost[variable] = -coefficient
+            cost[variable] = -coefficient * self._scale
         entries = [(i, v, c) for i, (row, _) in enumerate(self._rows) for v, c in row.items()]
         rows, columns, values = zip(*entries, strict=True)
         matrix = coo_array((values, (rows, columns)), shape=(len(self._rows), size)).tocsr()

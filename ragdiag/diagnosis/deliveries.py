@@ -33,27 +33,31 @@ def deliver(
         tokens: what each chunk takes of a budget, or None.
     """
     chunks = [chunk for chunk, _ in delivered]
-    prefixes = list(accumulate((mask for _, mask in delivered), or_, initial=0))
+    masks = [mask for _, mask in delivered]
+    prefixes = list(accumulate(masks, or_, initial=0))
+    distinct = {mask: row for row, mask in enumerate(dict.fromkeys(prefixes))}  # most chunks add nothing
+    rows = [distinct[mask] for mask in prefixes]
     characters = [evidence_map.characters([chunk]) for chunk in chunks]
-    # A document of which any chunk answers is evidence from beginning to end.
+    found = np.array([evidence.weight(mask & evidence.spans) for mask in distinct])[rows]
     whole = _whole_documents(query)
-    found = [
-        evidence.weight(prefix & evidence.spans)
-        + evidence_map.characters([c for c in chunks[:depth] if _documents(c) & whole])
-        for depth, prefix in enumerate(prefixes)
-    ]
+    if whole:
+        # A document of which any chunk answers is evidence from beginning to end.
+        of_whole = [bool(_documents(chunk) & whole) for chunk in chunks]
+        found = found + [
+            evidence_map.characters(
+                [c for c, counts in zip(chunks[:depth], of_whole, strict=False) if counts]
+            )
+            for depth in range(len(prefixes))
+        ]
     # A source can count more characters than the normalized document that was chunked.
     limits = [0, *accumulate(characters)]
+    missing = [evidence.weight(evidence.missing(mask) & evidence.spans) for mask in distinct]
     return Delivery(
-        unit_coverage=np.stack([evidence.coverage(prefix) for prefix in prefixes]),
+        unit_coverage=np.stack([evidence.coverage(mask) for mask in distinct])[rows],
         evidence_characters=np.minimum(found, limits),
-        missing_characters=np.array(
-            [evidence.weight(evidence.missing(prefix) & evidence.spans) for prefix in prefixes]
-        ),
+        missing_characters=np.array(missing)[rows],
         chunk_characters=np.array(characters, dtype=np.int64),
-        relevant=np.array(
-            [is_relevant(evidence, m, n) for (_, m), n in zip(delivered, characters, strict=True)]
-        ),
+        relevant=np.array([is_relevant(evidence, m, n) for m, n in zip(masks, characters, strict=True)]),
         tokens=None if tokens is None else np.array(tokens, dtype=np.int64),
         touching=_touching(evidence_map, evidence, whole),
     )
@@ -78,7 +82,8 @@ def _touching(evidence_map: EvidenceMap, evidence: QueryEvidence, whole: frozens
     chunks = [evidence_map.chunks[position] for position in evidence.carriers]
     everything = evidence_map.characters(chunks)
     found = evidence.weight(evidence.mask_of(evidence.carriers) & evidence.spans)
-    found += evidence_map.characters([chunk for chunk in chunks if _documents(chunk) & whole])
+    if whole:
+        found += evidence_map.characters([chunk for chunk in chunks if _documents(chunk) & whole])
     return min(found, everything), everything
 
 

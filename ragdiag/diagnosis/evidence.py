@@ -131,6 +131,7 @@ class EvidenceMap:
         self._copies = find_copies(spans, sources) if copies else {span: (span,) for span in spans}
         self._alignments: dict[str, Alignment] = {}
         self._counts: dict[str, NDArray[np.int64]] = {}  # by text: a document often equals its source
+        self._characters: dict[tuple[Span, ...], int] = {}
         self._chunks_of: dict[str, list[int]] = defaultdict(list)
         for position, chunk in enumerate(chunks):
             for doc_id in dict.fromkeys(span.doc_id for span in chunk.spans):
@@ -149,15 +150,17 @@ class EvidenceMap:
 
     def characters(self, chunks: Iterable[Chunk]) -> int:
         """The non-whitespace characters of documents in the union of ``chunks``."""
-        ranges: dict[str, list[Range]] = defaultdict(list)
-        for chunk in chunks:
-            for span in chunk.spans:
+        spans = tuple(span for chunk in chunks for span in chunk.spans)
+        if spans not in self._characters:  # the same few chunks come back for many queries
+            ranges: dict[str, list[Range]] = defaultdict(list)
+            for span in spans:
                 ranges[span.doc_id].append((span.start, span.end))
-        total = 0
-        for doc_id, found in ranges.items():
-            counts = self._nonspace(self._documents[doc_id])
-            total += sum(int(counts[end] - counts[start]) for start, end in merge(found))
-        return total
+            total = 0
+            for doc_id, found in ranges.items():
+                counts = self._nonspace(self._documents[doc_id])
+                total += sum(int(counts[end] - counts[start]) for start, end in merge(found))
+            self._characters[spans] = total
+        return self._characters[spans]
 
     def _nonspace(self, document: Document) -> NDArray[np.int64]:
         if document.text not in self._counts:
@@ -189,7 +192,9 @@ class EvidenceMap:
             for position in self.chunks_of(doc_id):
                 held[position].setdefault(doc_id, [])
         in_context = [self._held_by(chunk, doc_ids) for chunk in context]
-        ingested = {doc_id: self._ingested(doc_id) for doc_id in sorted(doc_ids) if doc_id in self._documents}
+        # A document without text holds nothing: no chunker could make a chunk of it.
+        filled = [doc_id for doc_id in sorted(doc_ids) if (d := self._documents.get(doc_id)) and d.text]
+        ingested = {doc_id: self._ingested(doc_id) for doc_id in filled}
         cuts: dict[str, list[Range]] = defaultdict(list)
         for part in (*held.values(), *in_context, ingested):
             for doc_id, ranges in part.items():

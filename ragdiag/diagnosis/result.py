@@ -24,7 +24,7 @@ from ragdiag.diagnosis.ledger import Ledger, build_ledger
 from ragdiag.diagnosis.ranks import UnitRanks, rank_units
 from ragdiag.errors import DataError
 from ragdiag.measures.overlap import Delivery, SpanMeasure, parse_measure
-from ragdiag.measures.statistics import Estimate, document_clusters, interval
+from ragdiag.measures.statistics import Clusters, Estimate, interval
 from ragdiag.records import Document, Query, Span
 from ragdiag.trace import Trace
 
@@ -138,11 +138,11 @@ class Diagnosis:
         }
 
     @cached_property
-    def _clusters(self) -> NDArray[np.intp]:
-        return document_clusters([[d for unit in q.evidence for d in unit.doc_ids] for q in self.assessed])
+    def _clusters(self) -> Clusters:
+        return Clusters.of([[d for unit in q.evidence for d in unit.doc_ids] for q in self.assessed])
 
     def _estimate(self, values: NDArray[np.float64]) -> Estimate:
-        return interval(values, clusters=self._clusters.tolist())
+        return interval(values, clusters=self._clusters)
 
     # The ledger's tables
 

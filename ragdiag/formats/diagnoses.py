@@ -17,7 +17,7 @@ from ragdiag.diagnosis.exact import ExactSearch
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
-from ragdiag.formats.traces import read_trace_lines, trace_lines
+from ragdiag.formats.traces import named, read_trace_lines, trace_lines
 from ragdiag.formats.values import from_json, to_json
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence
@@ -39,7 +39,7 @@ def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> None:
         DataError: the file cannot be written, or metadata or a filter hold what a file cannot; the message
             names the document, query or chunk and the key.
     """
-    write_lines(path, _lines(diagnosis))
+    write_lines(path, named(path, _lines(diagnosis)))
 
 
 def read_diagnosis(path: str | Path) -> Diagnosis:
@@ -114,7 +114,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
     yield {
         "format": _FORMAT,
         "version": _VERSION,
-        "min_coverage": diagnosis.min_coverage,
+        "min_coverage": float(diagnosis.min_coverage),
         "copies": diagnosis.copies,
         "documents": len(documents),
         "sources": None if sources is None else len(sources),
@@ -186,7 +186,12 @@ def _query(line: QueryLine, sources: Mapping[str, Document]) -> Query:
         with located(f"evidence[{number}]"):
             evidence.append(Evidence(tuple(map(_alternative, unit))))
     query = Query(
-        line.id, line.text, evidence, from_json(line.filter), line.answerable, from_json(line.metadata)
+        line.id,
+        line.text,
+        evidence,
+        None if line.filter is None else from_json(line.filter),
+        line.answerable,
+        from_json(line.metadata),
     )
     check_evidence([query], sources)
     return query

@@ -13,7 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Strict,
+    Tag,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, read_lines
@@ -34,11 +44,25 @@ __all__ = [
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _list_of(*items: str) -> BeforeValidator:
+    """Checks for a list of as many items; what stands in it is for the tuple to check."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) == len(items):
+            return value
+        raise PydanticCustomError("items", f"Input should be a list of {', '.join(items)}")
+
+    return BeforeValidator(check)
+
+
 # A JSON array is a list, which a strict tuple would refuse; what stands in it stays strict.
-SpanTuple = Annotated[tuple[str, int, int], Strict(strict=False)]
-WholeTuple = Annotated[tuple[str], Strict(strict=False)]
-HitTuple = Annotated[tuple[str, float], Strict(strict=False)]
-RankTuple = Annotated[tuple[str, Positive], Strict(strict=False)]
+_AnyList = Strict(strict=False)
+SpanTuple = Annotated[tuple[str, int, int], _AnyList, _list_of("document id", "start", "end")]
+WholeTuple = Annotated[tuple[str], _AnyList, _list_of("document id")]
+HitTuple = Annotated[tuple[str, float], _AnyList, _list_of("chunk id", "score")]
+RankTuple = Annotated[tuple[str, Positive], _AnyList, _list_of("chunk id", "rank")]
 
 
 class _Saved(BaseModel):
@@ -144,7 +168,7 @@ PartTuple = Annotated[
 
 
 class QueryLine(_Line):
-    """A query; its evidence as lists: units of alternatives of parts, a part without offsets is a document."""
+    """A query; its evidence is a list of units, each a list of alternatives, each a list of parts."""
 
     kind: ClassVar[str] = "query"
 
@@ -180,10 +204,15 @@ class SavedFile:
         self._lines = read_lines(path)
         self._number = 0
 
+    @property
+    def place(self) -> str:
+        """The file and the line that was read last."""
+        return f"{self._path}:{self._number}"
+
     def header(self, model: type[Header], name: str, version: int) -> Header:
         """The next line, which must be a header of the format ``name`` in this ``version``."""
-        place, line = self._next(f"the header of a {name} file")
-        with located(place):
+        line = self._next(f"the header of a {name} file")
+        with located(self.place):
             if line.get("format") != name:
                 found = repr(line["format"]) if "format" in line else "none"
                 raise DataError(f"format: expected {name!r}, got {found}")
@@ -198,8 +227,8 @@ class SavedFile:
         """The next ``count`` lines, all of the model's kind, each with its place (file and line)."""
         first_at: dict[str, int] = {}
         for position in range(1, count + 1):
-            place, line = self._next(f"line {position} of {count} of kind {model.kind!r}")
-            with located(place):
+            line = self._next(f"line {position} of {count} of kind {model.kind!r}")
+            with located(self.place):
                 kind = line.pop("kind", None)
                 if kind != model.kind:
                     raise DataError(
@@ -212,19 +241,18 @@ class SavedFile:
                         f"{model.identity}: {identity!r} is already that of line {first_at[identity]}"
                     )
                 first_at[identity] = self._number
-            yield place, checked
+            yield self.place, checked
 
     def end(self) -> None:
         """Check that no line is left."""
         for number, _ in self._lines:
             raise DataError(f"{self._path}:{number}: expected the end of the file")
 
-    def _next(self, expected: str) -> tuple[str, dict[str, Any]]:
-        before = self._number
+    def _next(self, expected: str) -> dict[str, Any]:
         for number, line in self._lines:
             self._number = number
-            return f"{self._path}:{number}", line
-        after = f"after line {before}" if before else "without a line"
+            return line
+        after = f"after line {self._number}" if self._number else "before any line"
         raise DataError(f"{self._path}: ends {after}, expected {expected}: the file is cut off")
 
 

@@ -26,7 +26,7 @@ from ragdiag.trace import QueryTrace, Trace
 if TYPE_CHECKING:
     from ragdiag.formats.saved_lines import ChunkRecord, QueryTraceLine, SavedFile, TraceHeader
 
-__all__ = ["read_trace", "read_trace_lines", "trace_lines", "write_trace"]
+__all__ = ["named", "read_trace", "read_trace_lines", "trace_lines", "write_trace"]
 
 _FORMAT = "ragdiag-trace"
 _VERSION = 1
@@ -43,7 +43,7 @@ def write_trace(trace: Trace, path: str | Path, *, vectors: bool = True) -> None
     Raises:
         DataError: the file cannot be written, or the metadata of a chunk hold what a file cannot.
     """
-    write_lines(path, trace_lines(trace, vectors=vectors))
+    write_lines(path, named(path, trace_lines(trace, vectors=vectors)))
 
 
 def read_trace(path: str | Path) -> Trace:
@@ -59,6 +59,12 @@ def read_trace(path: str | Path) -> Trace:
     trace = read_trace_lines(file)
     file.end()
     return trace
+
+
+def named(path: str | Path, lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same lines, with the file before the message of what is raised while they are made."""
+    with located(str(path)):
+        yield from lines
 
 
 def trace_lines(trace: Trace, *, vectors: bool) -> Iterator[dict[str, Any]]:
@@ -109,6 +115,11 @@ def read_trace_lines(file: SavedFile, documents: Mapping[str, Document] | None =
     from ragdiag.formats.saved_lines import ChunkLine, QueryTraceLine, TraceHeader  # pydantic is heavy
 
     header = file.header(TraceHeader, _FORMAT, _VERSION)
+    with located(file.place):
+        if header.dimensions is not None and header.similarity is None:
+            raise DataError("dimensions: vectors need a similarity")
+        if header.budget is not None and not header.tokens:
+            raise DataError("tokens: a budget needs the tokens of every chunk")
     reader = _Reader(header, documents)
     tokens: list[int] = []
     for place, chunk_line in file.section(ChunkLine, header.chunks):
@@ -123,7 +134,7 @@ def read_trace_lines(file: SavedFile, documents: Mapping[str, Document] | None =
             queries.append(reader.query(query_line))
             reader.add_vector(query_line.vector, reader.query_rows)
     return Trace(
-        stages=dict(header.stages),
+        stages={str(stage): plug for stage, plug in header.stages.items()},
         candidates=header.candidates,
         top_k=header.top_k,
         chunks=tuple(reader.chunks.values()),
@@ -176,7 +187,8 @@ class _Reader:
             chunk_id = entry if isinstance(entry, str) else entry.id
             if chunk_id not in top:
                 raise DataError(
-                    f"context[{i}]: chunk {chunk_id!r} is not among the top {self._header.top_k} of the ranking"
+                    f"context[{i}]: chunk {chunk_id!r} is not among the first {self._header.top_k} of the "
+                    "final ranking"
                 )
             if chunk_id in context:
                 raise DataError(f"context[{i}]: chunk {chunk_id!r} comes twice")
@@ -259,7 +271,7 @@ def _decode(text: str, dimensions: int) -> Vectors:
     return row
 
 
-def _require(present: object, wanted: object, field: str) -> None:
-    """Whether a field is there must be what the header says of all lines."""
-    if bool(present) != bool(wanted):
+def _require(present: bool, wanted: bool, field: str) -> None:  # noqa: FBT001
+    """Check that a field is there where the header says so, and only there."""
+    if present != wanted:
         raise DataError(f"{field}: " + ("is missing" if wanted else "does not belong here, by the header"))

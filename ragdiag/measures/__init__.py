@@ -13,11 +13,12 @@ from ragdiag.measures.overlap import (
     SpanMeasure,
     parse_measure,
 )
-from ragdiag.measures.statistics import Estimate, document_clusters, interval, wilson
+from ragdiag.measures.statistics import Clusters, Estimate, interval, wilson
 
 __all__ = [
     "MRR",
     "All",
+    "Clusters",
     "ContextPrecision",
     "Delivery",
     "Estimate",
@@ -27,7 +28,6 @@ __all__ = [
     "Precision",
     "Recall",
     "SpanMeasure",
-    "document_clusters",
     "interval",
     "parse_measure",
     "wilson",

@@ -1,20 +1,22 @@
 """Means over queries with an honest interval: Wilson on the effective sample size.
 
 Queries about one document succeed and fail together, so that n of them tell less than n independent ones.
-How much less is read off the clustered standard error, and becomes a smaller n in Wilson's interval.
+How much less is read off a standard error that lets queries which share a document vary together, and
+becomes a smaller n in Wilson's interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ragdiag.errors import ConfigError, DataError
 
-__all__ = ["Estimate", "document_clusters", "interval", "wilson"]
+__all__ = ["Clusters", "Estimate", "interval", "wilson"]
 
 _FEWEST_CLUSTERS = 20
 _ROUNDING = 1e-9  # values that differ by less are the same value, computed in two ways
@@ -67,12 +69,53 @@ def wilson(mean: float, n: float, *, confidence: float = 0.95) -> tuple[float, f
     return min(float(low), mean), max(float(high), mean)
 
 
-def interval(
-    values: ArrayLike,
-    *,
-    clusters: Sequence[Hashable] | NDArray[np.intp] | None = None,
-    confidence: float = 0.95,
-) -> Estimate:
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Which queries tell about the same documents.
+
+    Queries need not fall into groups: one that needs two documents shares one with these queries and the
+    other with those, without making the two sets one.
+
+    Attributes:
+        sharing: a sparse array, shape (n, n): 1 where two queries share a document, and on the diagonal.
+    """
+
+    sharing: Any
+
+    @classmethod
+    def of(cls, documents: Sequence[Iterable[Hashable]]) -> Clusters:
+        """From the documents that each query needs; a query without documents shares nothing.
+
+        Example:
+            >>> Clusters.of([["a"], ["b"], ["b", "c"], [], ["c"]]).sharing.toarray()[2].tolist()
+            [0, 1, 1, 0, 1]
+        """
+        from scipy.sparse import coo_array, eye_array  # heavy
+
+        number_of: dict[Hashable, int] = {}
+        pairs = [
+            (query, number_of.setdefault(document, len(number_of)))
+            for query, needed in enumerate(documents)
+            for document in set(needed)
+        ]
+        ends = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+        shape = (len(documents), len(number_of))
+        needs = coo_array((np.ones(len(ends), dtype=np.int64), (ends[:, 0], ends[:, 1])), shape=shape).tocsr()
+        together = (needs @ needs.T + eye_array(len(documents), dtype=np.int64)).tocsr()
+        together.data[:] = 1
+        return cls(together)
+
+    @property
+    def equal(self) -> float:
+        """The number of separate clusters of one size that are worth as much: n² / pairs that share.
+
+        For separate clusters this is Kish's (1965) n² / (sum of squared sizes).
+        """
+        n = self.sharing.shape[0]
+        return float(n**2 / self.sharing.nnz)
+
+
+def interval(values: ArrayLike, *, clusters: Clusters | None = None, confidence: float = 0.95) -> Estimate:
     """The mean of per-query ``values`` in [0, 1], shape (n,), with its interval.
 
     The effective n is ``m (1 - m) / SE²``, scaled by ``(z / t)²`` for the degrees of freedom that SE was
@@ -80,25 +123,25 @@ def interval(
 
     - By query: ``SE² = s² / n`` with n - 1 degrees of freedom. Yes/no values need no SE: their effective n is
       n, and the interval is the textbook's. Graded values vary less, so that theirs may exceed n.
-    - By cluster: ``SE² = G / (G - 1) · Σ_g (Σ_{i in g} (v_i - m))² / n²`` over G clusters, with
-      ``n² / Σ_g n_g² - 1`` degrees of freedom, the number of equal clusters worth as much, less one. Never
-      above the effective n by query: clustering takes information away, and a sample that seems to say
-      otherwise is luck.
+    - By cluster: ``SE² = G / (G - 1) · Σ (v_i - m) (v_j - m) / n²`` over all pairs i, j that share a document
+      (i = j too), with G - 1 degrees of freedom, G being the number of equal clusters worth as much
+      (`Clusters.equal`). For separate clusters the sum is the usual cluster-robust one; for queries with
+      several documents it is that of Conley (1999) and of Aronow, Samii and Assenova (2015). Never above the
+      effective n by query: sharing takes information away, and a sample that seems to say otherwise is luck.
     - No two values differ: there is no variance to read anything off. Each query counts as one yes/no value,
-      or, with clusters, each of the ``n² / Σ_g n_g²`` equal clusters does.
+      or, with clusters, each of the G equal clusters does.
 
-    Under 20 clusters (or 20 so unequal that they are worth fewer: a document with most of the queries is
-    most of the mean, and hardly deviates from it) the clustered SE is itself uncertain, and the method says
-    that it understates. One cluster has no SE at all: the interval is by query, and understates. Clusters of
-    one query each are no clusters.
+    Under 20 equal clusters the clustered SE is itself uncertain, and the method says that the interval
+    understates. Where every query shares a document with every other there is no SE at all: the interval is
+    by query, and understates. Where none shares one it is by query.
 
     Args:
         values: one value a query.
-        clusters: the cluster of each query, such as `document_clusters` gives; None for independent queries.
+        clusters: which queries share documents; None for independent queries.
         confidence: of the two-sided interval.
 
     Raises:
-        DataError: no value, a value that is not finite or outside [0, 1], or not one cluster a value.
+        DataError: no value, a value that is not finite or outside [0, 1], or clusters of other queries.
         ConfigError: the confidence is not inside (0, 1).
 
     Example:
@@ -111,41 +154,17 @@ def interval(
     n = len(numbers)
     mean = float(numbers.mean())
     effective_n, method = _effective_by_query(numbers, confidence), "Wilson by query"
-    sizes, labels = _clusters_of(n, clusters)
-    if len(sizes) == 1 < n:
-        method = "Wilson by query, understates"
-    elif len(sizes) < n:
-        effective_n = min(effective_n, _effective_by_cluster(numbers, sizes, labels, confidence))
-        enough = _equal_clusters(sizes) >= _FEWEST_CLUSTERS
-        method = "Wilson by cluster" if enough else "Wilson by cluster, understates"
+    if clusters is not None:
+        _check_clusters(clusters, n)
+        pairs = clusters.sharing.nnz
+        if pairs == n**2 > 1:
+            method = "Wilson by query, understates"
+        elif pairs > n:
+            effective_n = min(effective_n, _effective_by_cluster(numbers, clusters, confidence))
+            enough = clusters.equal >= _FEWEST_CLUSTERS
+            method = "Wilson by cluster" if enough else "Wilson by cluster, understates"
     low, high = wilson(mean, effective_n, confidence=confidence)
     return Estimate(mean, low, high, n, effective_n, method)
-
-
-def document_clusters(doc_ids: Sequence[Iterable[str]]) -> NDArray[np.intp]:
-    """The cluster of each query, shape (n,), from the documents that each needs.
-
-    Queries that share a document share a cluster, also by way of other queries; a query without documents
-    is a cluster of its own. Equal numbers are one cluster; the numbers mean nothing else.
-
-    Example:
-        >>> document_clusters([["a"], ["b"], ["b", "c"], [], ["c"]]).tolist()
-        [0, 1, 1, 2, 1]
-    """
-    from scipy.sparse import coo_array  # heavy
-    from scipy.sparse.csgraph import connected_components  # heavy
-
-    node_of: dict[str, int] = {}
-    edges = [
-        (query, len(doc_ids) + node_of.setdefault(doc_id, len(node_of)))
-        for query, needed in enumerate(doc_ids)
-        for doc_id in needed
-    ]
-    size = len(doc_ids) + len(node_of)
-    ends = np.array(edges, dtype=np.intp).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
-    labels: NDArray[np.intp] = connected_components(graph, directed=False)[1].astype(np.intp)
-    return labels[: len(doc_ids)]
 
 
 def _check_confidence(confidence: float) -> None:
@@ -167,17 +186,9 @@ def _per_query(values: ArrayLike) -> NDArray[np.float64]:
     return numbers.clip(0, 1)
 
 
-def _clusters_of(
-    n: int, clusters: Sequence[Hashable] | NDArray[np.intp] | None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The size of each cluster, shape (G,), and the number of the cluster of each query, shape (n,)."""
-    if clusters is None:
-        return np.ones(n, dtype=np.intp), np.arange(n)
-    if len(clusters) != n:
-        raise DataError(f"interval: expected one cluster a value, got {len(clusters)} for {n} values")
-    number_of: dict[Hashable, int] = {}
-    labels = np.array([number_of.setdefault(cluster, len(number_of)) for cluster in clusters], dtype=np.intp)
-    return np.bincount(labels), labels
+def _check_clusters(clusters: Clusters, n: int) -> None:
+    if clusters.sharing.shape[0] != n:
+        raise DataError(f"interval: clusters of {clusters.sharing.shape[0]} queries given for {n} values")
 
 
 def _effective_by_query(values: NDArray[np.float64], confidence: float) -> float:
@@ -187,28 +198,21 @@ def _effective_by_query(values: NDArray[np.float64], confidence: float) -> float
     return _effective_n(values.mean(), values.var(ddof=1) / n, n - 1, confidence)
 
 
-def _effective_by_cluster(
-    values: NDArray[np.float64], sizes: NDArray[np.intp], labels: NDArray[np.intp], confidence: float
-) -> float:
-    n, count, equal_clusters = len(values), len(sizes), _equal_clusters(sizes)
+def _effective_by_cluster(values: NDArray[np.float64], clusters: Clusters, confidence: float) -> float:
+    equal = clusters.equal
     if np.ptp(values) < _ROUNDING:
-        return equal_clusters
+        return equal
     mean = values.mean()
-    deviations = np.bincount(labels, weights=values - mean)
-    squared_error = count / (count - 1) * (deviations**2).sum() / n**2
-    return _effective_n(mean, squared_error, max(equal_clusters - 1, 1), confidence)
-
-
-def _equal_clusters(sizes: NDArray[np.intp]) -> float:
-    """The number of clusters of equal size that are worth as much (Kish, 1965)."""
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
+    deviations = values - mean
+    covariance = float(deviations @ (clusters.sharing @ deviations)) / len(values) ** 2
+    return _effective_n(mean, equal / (equal - 1) * covariance, max(equal - 1, 1), confidence)
 
 
 def _effective_n(mean: float, squared_error: float, freedom: float, confidence: float) -> float:
-    """Korn and Graubard's effective n; inf where the clusters' means happen to agree exactly."""
+    """Korn and Graubard's effective n; inf where what is shared happens to cancel out."""
     from scipy.stats import norm, t  # heavy
 
-    if squared_error == 0:
+    if squared_error <= 0:
         return float("inf")
     tail = (1 - confidence) / 2
     return float(mean * (1 - mean) / squared_error * (norm.isf(tail) / t.isf(tail, freedom)) ** 2)

@@ -10,31 +10,39 @@ import html
 import re
 import unicodedata
 
-__all__ = ["columns", "cut", "cut_middle", "fit", "html_text", "markdown_text", "one_line", "printable"]
+__all__ = [
+    "columns",
+    "cut",
+    "cut_middle",
+    "fit",
+    "html_text",
+    "markdown_text",
+    "one_line",
+    "printable",
+    "wrap",
+]
 
 _ELLIPSIS = "…"
 _REPLACEMENT = "\ufffd"
-# Joiners shape Persian words and emoji and have no effect beyond their neighbors.
-_KEPT_FORMATS = "\u200c\u200d"
-_SPACES = {"Zl", "Zp"}
-_HARMFUL = {"Cc", "Cf", "Cs"}  # controls and escapes, direction overrides, lone surrogates
+_HARMFUL = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls and terminal escapes; line feed and tab are kept
+    "\u202a-\u202e\u2066-\u206f"  # overrides of the direction of writing, which show text in a false order
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags: text that nobody sees
+    "\ud800-\udfff"  # lone surrogates, which no output can encode
+    "]"
+)
+_NO_COLUMN = {"Mn", "Me", "Cf"}  # marks that stand on the character before them, and formats
 
 
 def printable(text: str) -> str:
-    """``text`` with line breaks and tabs kept and every other control replaced by U+FFFD.
+    r"""``text`` with line feeds and tabs kept and every other control replaced by U+FFFD, one for one.
 
     Example:
-        >>> printable("a\\x1b[31mb")
-        'a\ufffd[31mb'
+        >>> printable("a\x1b[31mb")
+        'a�[31mb'
     """
-    return "".join(character if character in "\n\t" else _printable(character) for character in text)
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in _SPACES:
-        return " "
-    return _REPLACEMENT if category in _HARMFUL and character not in _KEPT_FORMATS else character
+    return _HARMFUL.sub(_REPLACEMENT, text)
 
 
 def one_line(text: str) -> str:
@@ -47,28 +55,23 @@ def html_text(text: str) -> str:
     return html.escape(printable(text.replace("\r\n", "\n").replace("\r", "\n")), quote=True)
 
 
-# A mention pings a person, an issue number links, an address becomes a link: a word joiner stops all three.
-_LINKING = re.compile(r"[@#]|:(?=//)|www(?=\.)|(?<=\w)-(?=\d)", re.IGNORECASE)
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~$:^=-]")
+# A mention pings a person, an issue's number and an address become links: a word joiner stops all of them.
+_LINKING = re.compile(r"@|#(?=\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*_\[\]|~!$<>&]")
 _JOINER = "\u2060"
 
 
 def markdown_text(text: str) -> str:
     """``text`` on one line of GitHub-flavored Markdown, also inside a table's cell.
 
-    Every character that Markdown could read becomes an entity, which inline parsing does not see.
+    Every character that Markdown or HTML could read becomes an entity, which inline parsing takes as text.
 
     Example:
         >>> markdown_text("a|b <b>")
-        'a&#124;b &lt;b&gt;'
+        'a&#124;b &#60;b&#62;'
     """
-    safe = _LINKING.sub(lambda match: match[0] + _JOINER, one_line(text))
-    # Entities first for the characters of HTML, so that their own "&", "#" and ";" are not escaped again.
-    pieces = re.split(f"({_MARKDOWN.pattern})", safe)
-    return "".join(
-        f"&#{ord(piece)};" if _MARKDOWN.fullmatch(piece) else html.escape(piece, quote=True)
-        for piece in pieces
-    )
+    linkless = _LINKING.sub(lambda found: found[0] + _JOINER, one_line(text))
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", linkless)
 
 
 def cut(text: str, characters: int) -> str:
@@ -90,7 +93,7 @@ def columns(text: str) -> int:
 
 
 def _columns_of(character: str) -> int:
-    if unicodedata.combining(character) or character in _KEPT_FORMATS:
+    if unicodedata.category(character) in _NO_COLUMN:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -99,11 +102,32 @@ def fit(text: str, width: int) -> str:
     """``text`` on one line, cut or padded to exactly ``width`` columns."""
     line = one_line(text)
     if columns(line) > width:
-        kept, used = [], 1
-        for character in line:
-            used += _columns_of(character)
-            if used > width:
-                break
-            kept.append(character)
-        line = "".join(kept).rstrip() + _ELLIPSIS
+        line = _beginning(line, width - 1).rstrip() + _ELLIPSIS
     return line + " " * (width - columns(line))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """``text`` on lines of at most ``width`` columns (two or more); a word that is wider is broken."""
+    lines = [""]
+    for word in one_line(text).split():
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if columns(joined) <= width:
+            lines[-1] = joined
+            continue
+        rest = word
+        lines += [""] if lines[-1] else []
+        while columns(rest) > width:
+            lines[-1] = _beginning(rest, width)
+            rest = rest[len(lines[-1]) :]
+            lines.append("")
+        lines[-1] = rest
+    return lines
+
+
+def _beginning(line: str, width: int) -> str:
+    used = 0
+    for position, character in enumerate(line):
+        used += _columns_of(character)
+        if used > width:
+            return line[:position]
+    return line

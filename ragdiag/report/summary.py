@@ -158,7 +158,7 @@ class Summary:
         places = " and ".join(at_stage(step.stage) for step in self.worst)
         equally = ", equally much at each" if len(self.worst) > 1 else ""
         loss, labelled = self.worst[0].loss, sum(step.units for step in self.worst)
-        of_units = f"; {count(labelled)} of the {of_things(lost_units, 'lost unit')}" if lost_units else ""
+        of_units = f", and {count(labelled)} of the {count(lost_units)} lost units" if lost_units > 1 else ""
         if len(self.steps) > 1 and abs(self.lost - loss) < _EQUAL:
             return f"All that is lost is lost {places}: {share(loss)} of recall{of_units}."
         return (
@@ -223,8 +223,8 @@ class Summary:
             return ()
         return (
             f"{of_things(tied, 'lost unit hangs', 'lost units hang')} on a tie: the cut after rank "
-            f"{self.trace.top_k} falls between equal scores, which another run of the same stage may order "
-            "differently.",
+            f"{self.trace.top_k} falls between equal scores, so that another order would be as "
+            "good.",
         )
 
     def _approximation_note(self) -> Sequence[str]:
@@ -254,7 +254,7 @@ class Summary:
     def proofs(self) -> str:
         """How the labels of the lost units are proven."""
         kinds = dict.fromkeys(failure.proof for failure in self.failures)
-        return "; ".join(f"{kind}: {PROOFS[kind]}" for kind in kinds)
+        return "; ".join(f"{kind} ({PROOFS[kind]})" for kind in kinds)
 
     @property
     def rank_columns(self) -> Mapping[str, str]:

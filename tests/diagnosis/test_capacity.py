@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cases import corpora, questions
+from random_cases import corpora, questions
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Oracle
+from numpy.typing import NDArray
+from evidence_oracle import Oracle
 from plugs import LineChunker, SeededChunker
 
 from ragdiag.diagnosis import capacity
@@ -208,17 +209,45 @@ def test_equal_worth_goes_to_what_the_next_step_delivers() -> None:
             assert found.positions == (chosen,)
 
 
-def test_the_solver_does_not_trade_value_for_preference() -> None:
-    """Two units whose worth differs by less than the solver's tolerances, and a preference for the worse."""
-    document = Document("d", "a" * 1000 + "\n" + "b" * 1001)
-    units = [Evidence.of(Span("d", 0, 1000)), Evidence.of(Span("d", 1001, 2002))]
+def long_choice(seed: int) -> tuple[QueryEvidence, Goal, NDArray[np.float64], list[int]]:
+    """Units of 20,000 characters of nearly equal length: single characters are worth less than 1e-7."""
+    generator = np.random.default_rng(seed)
+    text, units = "", []
+    for letter in "abcd"[: generator.integers(1, 5)]:
+        start = len(text)
+        text += letter * int(generator.integers(19_997, 20_004))
+        units.append(Evidence.of(Span("d", start, len(text))))
+        text += "\n"
+    document = Document("d", text)
+    chunks = {}
+    for start in generator.integers(0, len(text) - 1, 8).tolist():
+        end = min(len(text), start + int(generator.choice([1, 2, 5, 7_000, 20_000, 40_000])))
+        chunk = Chunk.of(document, (start, end))
+        chunks[chunk.id] = chunk
     query = Query("q", "?", units)
-    chunks = [Chunk.of(document, (0, 1)), Chunk.of(document, (1001, 1002))]
-    evidence = EvidenceMap([document], {"d": document}, chunks, [query]).of(query)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capacity, "_ENUMERATION_LIMIT", 0)
-        found = best_set(evidence, evidence.carriers, Goal("soft", 1.0, 1), keep=np.array([0.0, 1.0]))
-    assert found.positions == (0,)
+    evidence = EvidenceMap([document], {"d": document}, list(chunks.values()), [query]).of(query)
+    goal = Goal(
+        ("soft", "hard")[generator.integers(2)],
+        float(generator.choice([1.0, 0.8, 0.3])),
+        int(generator.integers(1, 5)),
+        (None, 10, 20)[generator.integers(3)],
+    )
+    keep = generator.choice([0.0, 0.3, 1.0], len(units))
+    return evidence, goal, keep, generator.integers(1, 10, len(chunks)).tolist()
+
+
+def test_the_solver_does_not_trade_characters_of_long_evidence_for_the_preference() -> None:
+    for seed in (*range(20), 257, 268):  # 1, 257 and 268 once went wrong
+        evidence, goal, keep, costs = long_choice(seed)
+        worths = []
+        for limit in (10**9, 0):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(capacity, "_ENUMERATION_LIMIT", limit)
+                found = best_set(evidence, evidence.carriers, goal, keep=keep, tokens=costs.__getitem__)
+            assert found.exact
+            values = goal.unit_values(evidence, found.atoms)
+            worths.append((values.sum(), np.minimum(values, keep).sum()))
+        assert worths[0] == pytest.approx(worths[1], abs=1e-9), seed
 
 
 def test_chunks_beyond_the_budget_and_without_evidence_are_left_out() -> None:
@@ -227,7 +256,11 @@ def test_chunks_beyond_the_budget_and_without_evidence_are_left_out() -> None:
     _, evidence = map_of(document, query)
     costs = [9, 1, 0]
     found = best_set(
-        evidence, {0: 0b01, 1: 0b10, 2: 0}, Goal("soft", 1.0, 3, budget=5), keep=np.ones(1), tokens=costs.__getitem__
+        evidence,
+        {0: 0b01, 1: 0b10, 2: 0},
+        Goal("soft", 1.0, 3, budget=5),
+        keep=np.ones(1),
+        tokens=costs.__getitem__,
     )
     assert found == BestSet((1,), 0b10)
     nothing = best_set(evidence, {}, Goal("soft", 1.0, 3), keep=np.ones(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import pytest
@@ -14,7 +15,13 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
 from ragdiag.errors import ConfigError, DataError
-from ragdiag.measures import document_clusters, interval, wilson
+from ragdiag.measures import Clusters, interval, wilson
+
+
+def separate(labels: Iterable[Hashable]) -> Clusters:
+    """Clusters that share nothing: one document a query."""
+    return Clusters.of([[label] for label in labels])
+
 
 graded = st.lists(st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0]), min_size=1, max_size=40)
 
@@ -73,9 +80,9 @@ def test_clustered_intervals_cover_where_intervals_by_query_do_not(p: float, flo
     strength = (1 - correlation) / correlation
     rates = generator.beta(p * strength, (1 - p) * strength, size=(500, clusters))
     draws = generator.random((500, clusters, each)) < rates[:, :, None]
-    labels = np.repeat(np.arange(clusters), each).tolist()
+    labels = separate(np.repeat(np.arange(clusters), each).tolist())
 
-    def covers(*, clusters: list[int] | None) -> float:
+    def covers(*, clusters: Clusters | None) -> float:
         estimates = [interval(draw.ravel(), clusters=clusters) for draw in draws]
         return float(np.mean([e.low <= p <= e.high for e in estimates]))
 
@@ -88,12 +95,13 @@ def test_the_clustered_error_is_that_of_a_cluster_robust_regression() -> None:
     sizes = generator.integers(1, 6, size=40)
     labels = np.repeat(np.arange(40), sizes)
     values = np.clip(generator.random(40)[labels] + generator.normal(0, 0.1, len(labels)), 0, 1)
-    estimate = interval(values, clusters=labels.tolist())
+    estimate = interval(values, clusters=separate(labels.tolist()))
     robust = OLS(values, np.ones(len(values))).fit(
         cov_type="cluster", cov_kwds={"groups": labels, "use_correction": False}
     )
-    squared_error = robust.cov_params()[0, 0] * 40 / 39
-    freedom = len(values) ** 2 / (sizes**2).sum() - 1
+    equal = len(values) ** 2 / (sizes**2).sum()
+    squared_error = robust.cov_params()[0, 0] * equal / (equal - 1)
+    freedom = equal - 1
     shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, freedom)) ** 2
     assert estimate.method == "Wilson by cluster"
     mean = values.mean()
@@ -111,7 +119,7 @@ def test_graded_values_are_shrunk_for_the_few_degrees_of_freedom_of_their_error(
 
 def test_queries_that_agree_within_documents_tell_as_little_as_the_documents() -> None:
     documents = [1.0] * 20 + [0.0] * 20
-    values, labels = np.repeat(documents, 10), np.repeat(np.arange(40), 10).tolist()
+    values, labels = np.repeat(documents, 10), separate(np.repeat(np.arange(40), 10).tolist())
     alone, together = interval(documents), interval(values, clusters=labels)
     assert alone.effective_n == 40
     assert 35 < together.effective_n < 40
@@ -120,12 +128,12 @@ def test_queries_that_agree_within_documents_tell_as_little_as_the_documents() -
 
 def test_clusters_never_add_information() -> None:
     values = [0.0, 1.0] * 30  # every cluster has the mean of the whole: a clustered error of 0
-    labels = np.repeat(np.arange(30), 2).tolist()
+    labels = separate(np.repeat(np.arange(30), 2).tolist())
     assert interval(values, clusters=labels).effective_n == 60
 
 
 def test_without_variance_each_cluster_counts_once() -> None:
-    labels = np.repeat(np.arange(25), 4).tolist()
+    labels = separate(np.repeat(np.arange(25), 4).tolist())
     for value in (0.0, 0.4, 1.0):
         assert interval([value] * 100, clusters=labels).effective_n == pytest.approx(25)
         assert interval([value] * 100).effective_n == 100
@@ -134,38 +142,39 @@ def test_without_variance_each_cluster_counts_once() -> None:
 
 
 def test_clusters_of_unequal_size_are_worth_fewer_equal_ones() -> None:
-    labels = [0] * 81 + list(range(1, 20))
+    labels = separate([0] * 81 + list(range(1, 20)))
     assert interval([1.0] * 100, clusters=labels).effective_n == pytest.approx(100**2 / (81**2 + 19))
 
 
 def test_a_document_that_dominates_is_worth_one_cluster_and_the_interval_says_so() -> None:
     values = [1.0] * 500 + [0.0] * 500 + [1.0] * 100
-    dominated = interval(values, clusters=[0] * 1000 + np.repeat(range(1, 21), 5).tolist())
+    dominated = interval(values, clusters=separate([0] * 1000 + np.repeat(range(1, 21), 5).tolist()))
     assert dominated.method == "Wilson by cluster, understates"
     mean, deviation = 600 / 1100, 100 * 500 / 1100  # of the sum over the document; the same for all others
-    squared_error = 21 / 20 * (deviation**2 + deviation**2 / 20) / 1100**2
+    equal = 1100**2 / (1000**2 + 20 * 5**2)
+    squared_error = equal / (equal - 1) * (deviation**2 + deviation**2 / 20) / 1100**2
     shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 1)) ** 2  # never fewer than one degree of freedom
     assert dominated.effective_n == pytest.approx(mean * (1 - mean) / squared_error * shrink)
 
 
 def test_under_twenty_clusters_the_interval_says_that_it_understates() -> None:
     values = [1.0, 0.0, 1.0, 1.0] * 18 + [0.0] * 4
-    few = interval(values, clusters=np.repeat(np.arange(19), 4).tolist())
+    few = interval(values, clusters=separate(np.repeat(np.arange(19), 4).tolist()))
     assert few.method == "Wilson by cluster, understates"
     assert few.effective_n <= interval(values).effective_n
-    more = document_clusters([[f"document {query // 4}"] for query in range(80)])
+    more = separate(query // 4 for query in range(80))
     assert interval(values + [1.0] * 4, clusters=more).method == "Wilson by cluster"
 
 
 def test_one_cluster_says_that_its_interval_by_query_understates() -> None:
     values = [1.0, 0.0, 1.0, 1.0]
-    alone, by_query = interval(values, clusters=["a"] * 4), interval(values)
+    alone, by_query = interval(values, clusters=separate("aaaa")), interval(values)
     assert alone.method == "Wilson by query, understates"
     assert (alone.low, alone.high) == (by_query.low, by_query.high)
 
 
 def test_clusters_of_one_query_are_no_clusters() -> None:
-    assert interval([1, 0, 1], clusters=["a", "b", "c"]) == interval([1, 0, 1])
+    assert interval([1, 0, 1], clusters=separate("abc")) == interval([1, 0, 1])
 
 
 @given(graded, st.sampled_from([0.9, 0.95]))
@@ -205,11 +214,11 @@ def test_no_query_is_no_mean() -> None:
         ([0.5, 1.5], None, r"in \[0, 1\], got 1.5 at position 1"),
         ([0.5, float("nan")], None, "got nan at position 1"),
         ([[0.5]], None, r"got shape \(1, 1\)"),
-        ([0.5, 1], ["a"], "one cluster a value, got 1 for 2"),
+        ([0.5, 1], separate("a"), "clusters of 1 queries given for 2 values"),
     ],
 )
 def test_values_that_cannot_be_are_explained(
-    values: list[float], clusters: list[str] | None, message: str
+    values: list[float], clusters: Clusters | None, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         interval(values, clusters=clusters)
@@ -229,16 +238,27 @@ def test_options_that_cannot_be_are_explained() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=3), max_size=12))
-def test_document_clusters_are_the_classes_of_shared_documents(doc_ids: list[list[str]]) -> None:
-    together = [
-        [bool(set(a) & set(b)) or i == j for j, b in enumerate(doc_ids)] for i, a in enumerate(doc_ids)
+def test_queries_share_where_their_documents_meet(documents: list[list[str]]) -> None:
+    clusters = Clusters.of(documents)
+    expected = [
+        [bool(set(a) & set(b)) or i == j for j, b in enumerate(documents)] for i, a in enumerate(documents)
     ]
-    reach = np.array(together, dtype=int).reshape(len(doc_ids), len(doc_ids))
-    for _ in doc_ids:
-        reach = ((reach @ reach) > 0).astype(int)
-    labels = document_clusters(doc_ids)
-    assert labels.shape == (len(doc_ids),)
-    assert ((labels[:, None] == labels[None, :]) == (reach > 0)).all()
+    assert clusters.sharing.toarray().astype(bool).tolist() == expected
+
+
+def test_queries_with_several_documents_keep_their_nominal_coverage() -> None:
+    generator = np.random.default_rng(5)
+    needs = [generator.choice(60, size=generator.integers(1, 4), replace=False).tolist() for _ in range(200)]
+    clusters = Clusters.of(needs)
+    covered = {"by cluster": 0, "by query": 0}
+    for _ in range(400):
+        rates = generator.beta(0.8, 0.4, size=60)  # of each document; the mean is 2/3
+        values = generator.random(200) < [rates[documents].mean() for documents in needs]
+        for name, given_clusters in (("by cluster", clusters), ("by query", None)):
+            estimate = interval(values, clusters=given_clusters)
+            covered[name] += estimate.low <= 2 / 3 <= estimate.high
+    assert covered["by cluster"] / 400 >= 0.92
+    assert covered["by query"] / 400 < 0.85
 
 
 def test_importing_the_measures_loads_nothing_heavy() -> None:

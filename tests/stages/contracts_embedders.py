@@ -103,7 +103,9 @@ def _check_tokens(embedder: CountsTokens, atol: float) -> None:
     assert len(tokens) == len(TEXTS)
     for vectors, count in zip(tokens, counts, strict=True):
         assert len(vectors) <= count
-        _check_rows(vectors, (len(vectors), tokens[0].shape[1]))
+        assert vectors.shape == (len(vectors), tokens[0].shape[1])
+        assert vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
     assert len(tokens[2]) == 0, "an empty text has no tokens"
     assert embedder.token_vectors([]) == []
 

@@ -317,7 +317,7 @@ def test_a_better_separator_is_preferred() -> None:
         ("هل؟ نعم.", ["هل؟", "نعم."]),
         ('He said "no." She left.', ['He said "no."', "She left."]),
         ("It is 3.5 now. Yes", ["It is 3.5 now.", "Yes"]),
-        ("a\r\n\r\nb\r\nc", ["a", "b\r\nc"]),
+        ("a\r\nb\r\n\r\nc\r\nd   \r\ne1", ["a\r\nb", "c\r\nd   \r\ne1"]),
         ('{"a":1,"b":2}', ['{"a":1,', '"b":2}']),
     ],
 )
@@ -339,6 +339,15 @@ def test_offsets_are_those_of_the_piece_not_of_its_first_copy() -> None:
     assert ranges(RecursiveChunker(41), sentence * 50) == [(i * 42, i * 42 + 41) for i in range(50)]
 
 
+def test_a_repair_leaves_chunks_as_full_as_counts_allow() -> None:
+    by = Swelling()  # for which every estimate is too low
+    text = "word " * 400
+    chunks = RecursiveChunker(60, unit=by).chunk(Document("d", text))
+    # Plans are shortened by 1, 2, 4 ... words, so more than half of what would fit is there.
+    most = max(n for n in range(1, 20) if by.count_tokens([("word " * n).strip()])[0] <= 60)
+    assert all(len(chunk.text.split()) > most / 2 for chunk in chunks[:-1])
+
+
 # Overlap
 
 
@@ -348,6 +357,14 @@ def test_on_prose_every_chunk_shares_something_with_the_one_before(
 ) -> None:
     chunks = check_chunker(make(200, overlap=40, unit=UNITS[unit]), Document("d", PROSE * 4))
     assert len(chunks) > 2
+    assert min(overlaps(chunks)) > 0
+
+
+@pytest.mark.parametrize(
+    "sentence", ["The lease is lost when it is not renewed at the proper time. ", "x" * 700]
+)
+def test_an_overlap_fits_beside_long_pieces_too(sentence: str) -> None:
+    chunks = check_chunker(RecursiveChunker(70, overlap=20), Document("d", sentence * 10))
     assert min(overlaps(chunks)) > 0
 
 
@@ -390,6 +407,10 @@ def test_a_grapheme_longer_than_the_size_is_cut_between_its_code_points() -> Non
     chunks = RecursiveChunker(3).chunk(Document("d", FAMILY))
     assert "".join(chunk.text for chunk in chunks) == FAMILY
     assert len(chunks) == 3
+
+
+def test_a_line_end_begins_no_grapheme_of_marks() -> None:
+    assert grapheme_starts("a\r\n\u0301\u0301b").tolist() == [True, True, False, True, False, True]
 
 
 @settings(deadline=None, max_examples=300)
@@ -451,7 +472,7 @@ def test_time_is_about_linear(make: Callable[..., SizedChunker], text: str) -> N
     assert time.process_time() - started < 12
 
 
-def test_counts_are_asked_for_in_batches() -> None:
+def test_counts_are_asked_for_in_batches(make: Callable[..., SizedChunker]) -> None:
     class Asked:
         calls = 0
 
@@ -460,9 +481,9 @@ def test_counts_are_asked_for_in_batches() -> None:
             return [len(text) for text in texts]
 
     by = Asked()
-    chunks = RecursiveChunker(100, overlap=20, unit=by).chunk(Document("d", PROSE * 50))
-    assert len(chunks) > 1000
-    assert by.calls < 40
+    text = "# A heading that is long, but not too long\n\n" + PROSE * 50
+    assert len(make(100, overlap=20, unit=by).chunk(Document("d", text))) > 1000
+    assert by.calls < 60
 
 
 def test_an_embedder_counts_for_its_chunker() -> None:
@@ -575,7 +596,7 @@ def test_a_heading_above_half_of_the_size_ends_the_path_above_it() -> None:
         ("```\n# never closed", [()]),
         ("````\n```\n# inside\n````\n# B", [(), ("B",)]),
         ("``` `x`\n# B", [(), ("B",)]),
-        ("~~~ `x`\n# inside\n    ~~~\n~~~ x\n~~~\n# B", [(), ("B",)]),
+        ("~~~ `x`\n    ~~~\n# inside\n~~~ x\n# inside\n~~~\n# B", [(), ("B",)]),
         ("---\nkey: value\n# comment\n...\n# B", [(), ("B",)]),
         ("---\n\nTitle\n---\n", [(), ("Title",)]),
         ("---\nkey: value\n", [()]),

@@ -31,13 +31,14 @@ class Recorded:
 
 
 def brute_force_maxsim(query_tokens: Vectors, text_tokens: Vectors) -> float:
-    best = []
+    best, weights = [], []
     for q in query_tokens.astype(float):
         cosines = [
             float(np.dot(q, t) / (np.linalg.norm(q) * np.linalg.norm(t))) for t in text_tokens.astype(float)
         ]
-        best.append(max(cosines))
-    return sum(best) / len(best)
+        weights.append(float(np.linalg.norm(q)))
+        best.append(weights[-1] * max(cosines))
+    return sum(best) / sum(weights)
 
 
 @pytest.mark.parametrize("embedder", [HashingEmbedder(), static()], ids=repr)
@@ -92,7 +93,7 @@ def test_each_distinct_text_is_encoded_once() -> None:
 
 def test_the_cache_drops_what_was_used_longest_ago() -> None:
     embedder = Recorded()
-    one_entry = 64 * 2 + len("x") + 49  # a vector in half precision, and a short str
+    one_entry = 64 * 2 + 4 + len("x") + 49  # a vector in half precision, its length, and a short str
     reranker = LateInteractionReranker(embedder, cache_bytes=3 * one_entry + 40)
     reranker.score("q", ["a", "b"])
     reranker.score("q", ["a", "c"])  # drops b, the oldest

@@ -78,8 +78,8 @@ class HashingEmbedder:
         return self.embed_documents(texts)
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """The unit vector of each word, for late interaction: one array (words, dimensions) a text."""
-        return [unit_rows(self._word_vectors(self._words(text))) for text in encodable(texts)]
+        """The vector of each word, for late interaction: one array (words, dimensions) a text."""
+        return [self._word_vectors(self._words(text)) for text in encodable(texts)]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of words of each text, before any cut at ``max_tokens``."""

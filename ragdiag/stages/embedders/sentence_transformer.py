@@ -15,7 +15,6 @@ import numpy as np
 
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
 from ragdiag.stages.embedders.packaged import MINILM, PackagedModel
-from ragdiag.stages.embedders.rows import unit_rows
 from ragdiag.stages.embedders.texts import encodable
 from ragdiag.stages.protocols import Similarity, Vectors
 
@@ -99,7 +98,7 @@ class SentenceTransformerEmbedder:
         return self._embed(texts, "query")
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """The unit vector of each token in its context, for late interaction: an array (tokens, d) a text.
+        """The vector of each token in its context, for late interaction: an array (tokens, d) a text.
 
         These are the transformer's last hidden states before pooling, without prompts and special tokens.
 
@@ -200,7 +199,7 @@ class SentenceTransformerEmbedder:
         ids, attended = output["input_ids"].cpu().numpy(), output["attention_mask"].cpu().numpy()
         content = (attended == 1) & ~np.isin(ids, [i for i in frame if i is not None])
         vectors: Vectors = output["token_embeddings"].float().cpu().numpy()[content]
-        return unit_rows(vectors)
+        return vectors
 
     def _shows_progress(self, texts: Sequence[str]) -> bool:
         # A single step is over before a bar is read.

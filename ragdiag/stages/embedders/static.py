@@ -56,8 +56,11 @@ class StaticEmbedder:
         return self.embed_documents(texts)
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """The unit vector of each token, for late interaction: one array (tokens, 256) a text."""
-        return [self._unit_table[np.asarray(ids, dtype=np.intp)] for ids in self._tokenize(texts)]
+        """The vector of each token, for late interaction: one array (tokens, 256) a text.
+
+        Lengths are the model's: a word that says much has a long vector, a function word a short one.
+        """
+        return [self._table[np.asarray(ids, dtype=np.intp)] for ids in self._tokenize(texts)]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text; the model has no special tokens."""
@@ -79,10 +82,6 @@ class StaticEmbedder:
     @cached_property
     def _table(self) -> Vectors:
         return self._model[0]
-
-    @cached_property
-    def _unit_table(self) -> Vectors:
-        return unit_rows(self._table)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

@@ -61,9 +61,7 @@ def spans(draw: st.DrawFn, sources: list[Document]) -> Span:
 def units(sources: list[Document], *, documents: bool = True) -> st.SearchStrategy[Evidence]:
     """Evidence of one to three alternatives, each of one to three spans or one or two whole documents."""
     several = st.lists(spans(sources), min_size=1, max_size=3)
-    whole = st.lists(
-        st.sampled_from([s.id for s in sources]).map(WholeDocument), min_size=1, max_size=2
-    )
+    whole = st.lists(st.sampled_from([s.id for s in sources]).map(WholeDocument), min_size=1, max_size=2)
     alternatives: Any = st.one_of(several, several, whole) if documents else several
     return st.lists(alternatives, min_size=1, max_size=3).map(lambda found: Evidence.any_of(*found))
 

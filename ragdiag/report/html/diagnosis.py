@@ -1,0 +1,290 @@
+"""A diagnosis as HTML: where the loss is at a glance, and every table behind it."""
+
+from __future__ import annotations
+
+from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.report.escaping import cut, one_line
+from ragdiag.report.figures import MISSING, count, interval, of_things, rank, share
+from ragdiag.report.html.elements import (
+    Cell,
+    Column,
+    Html,
+    element,
+    page,
+    section,
+    stage_chip,
+    table,
+    untrusted,
+)
+from ragdiag.report.summary import Failure, Step, Summary
+from ragdiag.report.words import describe_measure
+
+__all__ = ["diagnosis_html"]
+
+_FAILURES = 20
+_TEXT, _ID, _PLUG = 200, 80, 400  # characters of untrusted text shown in one place
+
+
+def diagnosis_html(diagnosis: Diagnosis) -> str:
+    """The summary of a diagnosis as one self-contained fragment."""
+    summary = Summary(diagnosis)
+    return str(
+        page(
+            "ragdiag diagnosis",
+            element("p", "Retrieval diagnosis", kind="eyebrow"),
+            element("h3", summary.verdict),
+            _cards(summary),
+            element("ul", *(element("li", note) for note in summary.notes), kind="notes"),
+            _ledger(summary),
+            _failures(summary),
+            element("div", _measures(summary), _pipeline(summary), kind="pair"),
+            _costs(summary),
+        )
+    )
+
+
+# Headline
+
+
+def _cards(summary: Summary) -> Html:
+    counts, recall = summary.counts, summary.recall
+    units = of_things(counts["units"], "unit")
+    return element(
+        "dl",
+        _card("Recall", share(recall.value), f"95% interval {interval(recall.low, recall.high)}"),
+        _card("Lost", count(counts["lost units"]), f"of {units} of evidence"),
+        _worst_card(summary),
+        _card(
+            "Queries assessed",
+            count(counts["assessed"]),
+            f"{count(counts['unassessed'])} unassessed, {count(counts['unanswerable'])} unanswerable",
+        ),
+        kind="cards",
+    )
+
+
+def _worst_card(summary: Summary) -> Html:
+    if not summary.worst:
+        return _card("Loses most", MISSING, "nothing was lost")
+    stages = ", ".join(step.stage for step in summary.worst)
+    each = " each" if len(summary.worst) > 1 else ""
+    loss = f"{share(summary.worst[0].loss)}{each} of {share(summary.lost)} lost"
+    return _card("Loses most", stages, loss, kind="card card-worst", figure_kind="figure word")
+
+
+def _card(title: str, figure: str, note: str, *, kind: str = "card", figure_kind: str = "figure") -> Html:
+    return element(
+        "div",
+        element("dt", title),
+        element("dd", figure, kind=figure_kind),
+        element("dd", note, kind="muted"),
+        kind=kind,
+    )
+
+
+# The ledger
+
+
+def _ledger(summary: Summary) -> Html:
+    start = summary.axis_start
+    axis = element("span", element("span", share(start)), element("span", "1.000"), kind="axis")
+    columns = [
+        Column("Stage", "name"),
+        Column(axis, "picture"),
+        Column("Left", "number"),
+        Column("Loss", "number"),
+        Column("95% interval", "number"),
+        Column("Rescue", "number"),
+        Column("Lost units", "number"),
+    ]
+    everything = ["everything", _track(kept=1.0, start=start), share(1), "", "", "", ""]
+    recall = summary.recall.value
+    last = ["recall", _track(kept=recall, start=start), share(recall), "", "", "", ""]
+    rows = [everything, *(_step(step, start) for step in summary.steps), last]
+    worst = {step.stage for step in summary.worst}
+    highlighted = [i for i, step in enumerate(summary.steps, start=1) if step.stage in worst]
+    legend = element(
+        "p",
+        element("span", element("span", kind="swatch"), "still there after the stage"),
+        element(
+            "span",
+            element("span", kind="swatch swatch-lost"),
+            "lost at the stage, strongest where most is lost",
+        ),
+        element("span", element("span", kind="swatch swatch-rescued"), "brought back by it"),
+        kind="legend",
+    )
+    words = [
+        part
+        for stage, meaning in summary.meanings.items()
+        for part in (element("dt", stage), element("dd", f"{meaning}."))
+    ]
+    begins = "" if start == 0 else f" The bars begin at {share(start)}."
+    caption = (
+        f"From all of the evidence (1.000) down to recall ({share(recall)}). A unit is a piece of evidence that "
+        f"an answer needs; a lost one counts at the stage of its last drop.{begins}"
+    )
+    return section(
+        "Where the evidence was lost",
+        table(caption, columns, rows, kind="ledger", highlighted=highlighted),
+        legend,
+        element("dl", *words, kind="words"),
+    )
+
+
+def _step(step: Step, start: float) -> list[str | Cell]:
+    zero = " zero" if step.loss == 0 else ""
+    return [
+        step.stage,
+        _track(
+            kept=step.before - step.loss,
+            rescued=step.after,
+            lost=step.before,
+            start=start,
+        ),
+        share(step.after),
+        Cell(share(step.loss), f"number loss-number{zero}"),
+        Cell(interval(step.low, step.high), "number range"),
+        Cell(share(step.rescue), "number" if step.rescue else "number zero"),
+        Cell(count(step.units), "number" if step.units else "number zero"),
+    ]
+
+
+def _track(*, kept: float, start: float, rescued: float = 0.0, lost: float = 0.0) -> Html:
+    """A bar from the axis's start: what is kept, from there to ``rescued``, and from there to ``lost``."""
+
+    def piece(kind: str, low: float, high: float) -> list[Html]:
+        if high - low <= 1e-9:
+            return []
+        left, width = ((low - start) / (1 - start), (high - low) / (1 - start))
+        style = f"left:{left:.3%};width:{width:.3%}"
+        return [element("span", kind=kind, attributes={"style": style})]
+
+    return element(
+        "div",
+        *piece("kept", start, kept),
+        *piece("rescued", kept, rescued),
+        *piece("lost", max(kept, rescued), lost),
+        kind="track",
+        attributes={"aria-hidden": "true"},
+    )
+
+
+# What was lost
+
+
+def _failures(summary: Summary) -> Html:
+    failures = summary.failures
+    if not failures:
+        return section(
+            "Lost units", element("p", "None: every unit of evidence was delivered.", kind="muted")
+        )
+    trace, rankings = summary.trace, summary.rank_columns
+    shown = failures[:_FAILURES]
+    worst = {step.stage for step in summary.worst}
+    columns = [
+        Column("Query", "query"),
+        Column("Evidence", "long"),
+        Column("Lost at", "name"),
+        *(Column(name.capitalize(), "number") for name in rankings.values()),
+    ]
+    rows = [_failure(failure, list(rankings), worst=failure.stage in worst) for failure in shown]
+    which = (
+        f"All {of_things(len(failures), 'lost unit')}"
+        if len(shown) == len(failures)
+        else f"The worst {len(shown)} of {of_things(len(failures), 'lost unit')}"
+    )
+    caption = f"{which}, least delivered first. On the right, the rank at which the unit is complete."
+    more = "" if len(shown) == len(failures) else " The whole table: diagnosis.failures."
+    legend = (
+        f"{MISSING} never complete in that ranking. The retriever returns {count(trace.candidates)}, at most "
+        f"{count(trace.top_k)} reach the prompt. Proof: {summary.proofs}.{more}"
+    )
+    return section(
+        "Lost units", table(caption, columns, rows, kind="failures"), element("p", legend, kind="muted")
+    )
+
+
+def _failure(failure: Failure, rankings: list[str], *, worst: bool) -> list[str | Cell]:
+    query = element(
+        "div",
+        untrusted(cut(one_line(failure.query), _TEXT)),
+        untrusted(cut(one_line(failure.query_id), _ID), kind="id"),
+    )
+    tied = element("div", "tied at the cut", kind="muted") if failure.tied else ""
+    return [
+        query,
+        untrusted(cut(one_line(failure.evidence), _TEXT)),
+        element("div", stage_chip(failure.stage, worst=worst), tied),
+        *(rank(getattr(failure, column)) for column in rankings),
+    ]
+
+
+# Measures, stages, costs
+
+
+def _measures(summary: Summary) -> Html:
+    columns = [
+        Column("Measure", "name"),
+        Column("Value", "number"),
+        Column("95% interval", "number"),
+        Column("What it says"),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            row.measure,
+            share(row.value),
+            Cell(interval(row.low, row.high), "number range"),
+            Cell(describe_measure(row.measure), "muted"),
+        ]
+        for row in summary.measures
+    ]
+    caption = f"Means over {of_things(summary.counts['assessed'], 'query', 'queries')}."
+    return section("Measures", table(caption, columns, rows))
+
+
+def _pipeline(summary: Summary) -> Html:
+    trace = summary.trace
+    rows: list[list[str | Cell]] = [
+        [stage, untrusted(cut(one_line(plug), _PLUG), name="code")] for stage, plug in trace.stages.items()
+    ]
+    rows.append(["n and k", f"{of_things(trace.candidates, 'candidate')}, top {count(trace.top_k)}"])
+    columns = [Column("Stage", "name"), Column("Plug and its options", "long")]
+    return section("Pipeline", table("In the order of the flow.", columns, rows))
+
+
+def _costs(summary: Summary) -> Html:
+    costs = summary.trace.costs
+    if not costs.stages:
+        return Html()
+    work: list[list[str | Cell]] = [
+        [
+            cost.stage,
+            cost.work,
+            count(cost.count),
+            "" if cost.tokens is None else count(cost.tokens),
+            f"{cost.seconds:.2f}",
+        ]
+        for cost in costs.stages
+    ]
+    columns = [
+        Column("Stage", "name"),
+        Column("Work"),
+        Column("Count", "number"),
+        Column("Tokens", "number"),
+        Column("Seconds", "number"),
+    ]
+    tables = [section("Costs", table("What this run took.", columns, work))]
+    if costs.latency:
+        latency: list[list[str | Cell]] = [
+            [row["stage"], f"{row['p50']:.2f}", f"{row['p95']:.2f}", count(row["n"])]
+            for row in costs.latency_table().to_dict("records")
+        ]
+        columns = [
+            Column("Stage", "name"),
+            Column("p50", "number"),
+            Column("p95", "number"),
+            Column("Queries", "number"),
+        ]
+        tables.append(section("Latency", table("Milliseconds for a single query.", columns, latency)))
+    return element("div", *tables, kind="pair")
