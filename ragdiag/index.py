@@ -194,7 +194,9 @@ def chunk_all(
     )
     if not chunks:
         raise StageError("chunker", f"made no chunk from {len(documents)} documents")
-    _check_unique("chunk", [chunk.id for chunk in chunks])
+    repeated = _first_repeated([chunk.id for chunk in chunks])
+    if repeated is not None:
+        raise StageError("chunker", f"chunks of two documents have the id {repeated!r}")
     return chunks
 
 

@@ -38,7 +38,7 @@ def deliver(
     distinct = {mask: row for row, mask in enumerate(dict.fromkeys(prefixes))}  # most chunks add nothing
     rows = [distinct[mask] for mask in prefixes]
     characters = [evidence_map.characters([chunk]) for chunk in chunks]
-    found = np.array([evidence.weight(mask & evidence.spans) for mask in distinct])[rows]
+    found = np.array([evidence.weight(mask & evidence.partial) for mask in distinct])[rows]
     whole = _whole_documents(query)
     if whole:
         # A document of which any chunk answers is evidence from beginning to end.
@@ -81,7 +81,7 @@ def _touching(evidence_map: EvidenceMap, evidence: QueryEvidence, whole: frozens
     """Characters of evidence, and all characters, in the union of the chunks that hold any evidence."""
     chunks = [evidence_map.chunks[position] for position in evidence.carriers]
     everything = evidence_map.characters(chunks)
-    found = evidence.weight(evidence.mask_of(evidence.carriers) & evidence.spans)
+    found = evidence.weight(evidence.mask_of(evidence.carriers) & evidence.partial)
     if whole:
         found += evidence_map.characters([chunk for chunk in chunks if _documents(chunk) & whole])
     return min(found, everything), everything

@@ -54,6 +54,7 @@ class QueryEvidence:
         ingested: the atoms that the documents hold.
         delivered: the atoms of each chunk of the context, in its order.
         spans: the atoms that are characters (the others stand for whole documents).
+        partial: those of them in documents that are not evidence as a whole.
     """
 
     weights: tuple[int, ...]
@@ -62,6 +63,7 @@ class QueryEvidence:
     ingested: Mask
     delivered: tuple[Mask, ...]
     spans: Mask
+    partial: Mask
     _weight_of: dict[Mask, int] = field(default_factory=dict, repr=False, compare=False)
 
     def weight(self, atoms: Mask) -> int:
@@ -82,12 +84,16 @@ class QueryEvidence:
         return covered / alternative.size
 
     def missing(self, atoms: Mask) -> Mask:
-        """What ``atoms`` lack, where every unit takes the alternative that they cover best."""
+        """What ``atoms`` lack, where every unit takes the alternative of which least is missing."""
         lacking = 0
         for unit in self.units:
-            best = max(unit, key=lambda alternative: self.share(alternative, atoms))
-            for part in best.parts:
-                lacking |= max(part, key=lambda copy: self.weight(copy & atoms)) & ~atoms
+            lacking |= min((self._lacking(a, atoms) for a in unit), key=self.weight)
+        return lacking
+
+    def _lacking(self, alternative: AlternativeAtoms, atoms: Mask) -> Mask:
+        lacking = 0
+        for part in alternative.parts:
+            lacking |= max(part, key=lambda copy: self.weight(copy & atoms)) & ~atoms
         return lacking
 
     def mask_of(self, positions: Iterable[int]) -> Mask:
@@ -221,6 +227,7 @@ class EvidenceMap:
             ingested=mask(ingested),
             delivered=tuple(map(mask, in_context)),
             spans=atoms.spans,
+            partial=atoms.partial,
         )
 
     def _held_by(self, chunk: Chunk, doc_ids: Iterable[str]) -> _Held:
@@ -326,6 +333,16 @@ class _Atoms:
     def spans(self) -> Mask:
         """The atoms that are characters."""
         return sum(1 << number for ranges in self._ranges.values() for number, _ in ranges)
+
+    @property
+    def partial(self) -> Mask:
+        """The atoms that are characters of documents that are not evidence as a whole."""
+        return sum(
+            1 << number
+            for doc_id, ranges in self._ranges.items()
+            if doc_id not in self._whole
+            for number, _ in ranges
+        )
 
     def whole(self, doc_id: str) -> Mask:
         """The atom that stands for a whole document, where one is evidence."""

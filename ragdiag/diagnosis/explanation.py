@@ -92,7 +92,7 @@ class UnitStory:
     passages: tuple[Passage, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
     """One query's story; prints as text, shows as HTML in a notebook."""
 
@@ -102,6 +102,10 @@ class Explanation:
     candidates: int
     top_k: int
     units: tuple[UnitStory, ...]
+
+    def __repr__(self) -> str:
+        lost = sum(unit.stage is not None for unit in self.units)
+        return f"Explanation({self.query_id!r}, {lost} of {len(self.units)} units lost)"
 
     def __str__(self) -> str:
         from ragdiag.report.text import explanation_text

@@ -75,7 +75,7 @@ def _path(detail: ErrorDetails, value: object, within: str) -> str:
     last = len(detail["loc"]) - 1
     for position, step in enumerate(detail["loc"]):
         if isinstance(value, list) and isinstance(step, int):
-            path, value = f"{path}[{step}]", value[step]
+            path, value = f"{path}[{step}]", value[step] if step < len(value) else None  # an item is missing
         elif isinstance(value, dict) and (
             step in value or (position == last and detail["type"] == "missing")
         ):

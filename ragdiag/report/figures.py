@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["MISSING", "count", "interval", "of_things", "percent", "rank", "share"]
 
-MISSING = "–"
+MISSING = "\u2013"
 """What stands where there is no number: a rank at which a unit is never complete."""
 
 _NOISE = 1e-9  # sums of shares are off by rounding; what is nearer than this is the same number
@@ -39,13 +39,8 @@ def _guarded(value: float, written: str, *, lowest: str, highest: str) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """The ends of an interval of shares.
-
-    Example:
-        >>> interval(0.92, 0.9612)
-        '0.920–0.961'
-    """
-    return f"{share(low)}–{share(high)}"
+    """The ends of an interval of shares, with an en dash between them."""
+    return f"{share(low)}\u2013{share(high)}"
 
 
 def rank(value: int | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import cut, markdown_text, one_line
-from ragdiag.report.figures import count, interval, of_things, rank, share
+from ragdiag.report.figures import MISSING, count, interval, of_things, rank, share
 from ragdiag.report.summary import Failure, Summary
 from ragdiag.report.words import describe_measure
 
@@ -82,7 +82,7 @@ def _failures(summary: Summary, room: int) -> list[str]:
     rankings = summary.rank_columns
     header = ("Query", "Evidence", "Stage", *(f"Rank {name}" for name in rankings.values()))
     legend = (
-        f"Ranks: where the unit is complete, from 1; – where it never is. The retriever returns "
+        f"Ranks: where the unit is complete, from 1; {MISSING} where it never is. The retriever returns "
         f"{count(summary.trace.candidates)}, at most {count(summary.trace.top_k)} reach the prompt. "
         f"Proof: {markdown_text(summary.proofs)}."
     )

@@ -50,8 +50,8 @@ class Story:
     def legend(self) -> str:
         """How to read the tables of chunks."""
         return (
-            f"holds: the share of the passage that the chunk holds. Ranks count from 1; {MISSING} where the chunk "
-            "is not in that ranking. in context: whether it reached the prompt, whole or shortened."
+            f"Holds: the share of the passage that the chunk holds. Ranks count from 1; {MISSING} where the "
+            "chunk is not in that ranking. In context: whether it reached the prompt, whole or shortened."
         )
 
     def which(self, unit: UnitStory) -> str:

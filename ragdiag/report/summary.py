@@ -186,8 +186,8 @@ class Summary:
         """What a reader must know before using the numbers."""
         assessed = self.counts["assessed"]
         few = (
-            f"Only {of_things(assessed, 'query is', 'queries are')} assessed. Under {_FEWEST_QUERIES}, no share is "
-            "claimed: the numbers describe these queries and say nothing about others."
+            f"Only {of_things(assessed, 'query is', 'queries are')} assessed. Under {_FEWEST_QUERIES}, no "
+            "share is claimed: the numbers describe these queries and say nothing about others."
         )
         complete = (
             "complete" if self.diagnosis.min_coverage == 1 else f"covered to {self.diagnosis.min_coverage:g}"
@@ -212,20 +212,22 @@ class Summary:
     def _rescue_note(self) -> Sequence[str]:
         if self.rescued < _EQUAL:
             return ()
-        return (
-            f"Rescue is what a stage brought back although an earlier one had lost it: {share(self.rescued)} in "
-            f"all. Losses less rescues are 1 - recall = {share(1 - self.diagnosis.recall)}.",
+        note = (
+            "Rescue is what a stage brought back although an earlier one had lost it: "
+            f"{share(self.rescued)} in all. Losses less rescues are 1 - recall = "
+            f"{share(1 - self.diagnosis.recall)}."
         )
+        return (note,)
 
     def _tie_note(self) -> Sequence[str]:
         tied = sum(failure.tied for failure in self.failures)
         if not tied:
             return ()
-        return (
+        note = (
             f"{of_things(tied, 'lost unit hangs', 'lost units hang')} on a tie: the cut after rank "
-            f"{self.trace.top_k} falls between equal scores, so that another order would be as "
-            "good.",
+            f"{self.trace.top_k} falls between equal scores, so that another order would be as good."
         )
+        return (note,)
 
     def _approximation_note(self) -> Sequence[str]:
         approximate = self.diagnosis.ceilings["approximate"]
@@ -236,10 +238,11 @@ class Summary:
             f"{checkpoint!r} in {of_things(int(queries), 'query', 'queries')}"
             for checkpoint, queries in approximate.items()
         )
-        return (
-            f"Approximate: the best choice of chunks is not proven to be the best at {places}; the losses on both "
-            "sides of it may be off.",
+        note = (
+            f"Approximate: the best choice of chunks is not proven to be the best at {places}; the losses "
+            "on both sides of it may be off."
         )
+        return (note,)
 
     @property
     def meanings(self) -> Mapping[str, str]:

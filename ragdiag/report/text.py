@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from ragdiag.diagnosis.explanation import ChunkSight, Explanation, Passage, UnitStory
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import columns, cut, cut_middle, fit, one_line, wrap
-from ragdiag.report.figures import count, interval, of_things, percent, rank, share
-from ragdiag.report.summary import Failure, Step, Summary
+from ragdiag.report.figures import MISSING, count, interval, of_things, percent, rank, share
 from ragdiag.report.story import Story
+from ragdiag.report.summary import Failure, Step, Summary
 from ragdiag.report.words import describe_measure
 
 __all__ = ["diagnosis_text", "explanation_text"]
@@ -38,9 +38,9 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 
 def _headline(summary: Summary) -> list[str]:
     recall = summary.recall
+    reached = f"{share(recall.value)} (95% interval {interval(recall.low, recall.high)})"
     return [
-        f"Recall {share(recall.value)} (95% interval {interval(recall.low, recall.high)}): "
-        "the share of the evidence that reached the prompt.",
+        f"Recall {reached}: the share of the evidence that reached the prompt.",
         summary.lost_units + ".",
         *_wrapped(summary.queries + "."),
         "",
@@ -57,15 +57,15 @@ def _ledger(summary: Summary) -> list[str]:
     header = f"{share(start)}{'1.000':>{_BAR - 5}}"
     lines = [
         "WHERE THE EVIDENCE WAS LOST, from 1.000 down to recall",
-        f"  {'stage':<10}{'left':>6}  {header}  {'loss':>6}  {'95% interval':>12}  {'rescue':>6}  {'units':>6}",
+        f"  {'stage':<10}{'left':>6}  {header}    loss  95% interval  rescue   units",
         f"  {'(all)':<10}{share(1):>6}  {_KEPT * _BAR}",
         *(_step(step, start) for step in summary.steps),
         f"  {'recall':<10}{share(summary.recall.value):>6}",
         "",
         f"  {_KEPT} still there   {_LOST} lost at this stage   {_RESCUED} brought back by it",
         *_wrapped(
-            "left: what was still there after the stage; units: lost units whose last drop is there. A unit is a "
-            "piece of evidence that an answer needs.",
+            "left: what was still there after the stage; units: lost units whose last drop is there. "
+            "A unit is a piece of evidence that an answer needs.",
             first="  ",
             rest="  ",
         ),
@@ -132,7 +132,7 @@ def _ranks(ranked: Failure | ChunkSight, rankings: Mapping[str, str]) -> str:
 def _rank_legend(summary: Summary) -> str:
     trace = summary.trace
     return (
-        "Ranks: where the unit is complete, from 1; – where it never is. "
+        f"Ranks: where the unit is complete, from 1; {MISSING} where it never is. "
         f"The retriever returns {trace.candidates}, at most {trace.top_k} reach the prompt."
     )
 
@@ -143,14 +143,14 @@ def _rank_legend(summary: Summary) -> str:
 def _measures(summary: Summary) -> list[str]:
     k, n = summary.trace.top_k, summary.trace.candidates
     shown = {*_MEASURES, *(f"Recall@{cut_at}" for cut_at in (1, k, n))}
-    lines = ["MEASURES, with 95% intervals"]
-    for row in summary.measures:
-        if row.measure in shown:
-            lines.append(
-                f"  {row.measure:<14}{share(row.value):>6}  {interval(row.low, row.high):<13}  "
-                f"{describe_measure(row.measure)}"
-            )
-    return [*lines, "  More: diagnosis.measures, diagnosis.measure(spec)."]
+    lines = [
+        f"  {row.measure:<14}{share(row.value):>6}  {interval(row.low, row.high):<13}  "
+        f"{describe_measure(row.measure)}"
+        for row in summary.measures
+        if row.measure in shown
+    ]
+    more = "  More: diagnosis.measures, diagnosis.measure(spec)."
+    return ["MEASURES, with 95% intervals", *lines, more]
 
 
 def _costs(summary: Summary) -> list[str]:
@@ -160,9 +160,8 @@ def _costs(summary: Summary) -> list[str]:
     lines = ["COSTS", f"  {'stage':<10}  {'work':<20}{'count':>12}{'tokens':>14}{'seconds':>12}"]
     for cost in costs.stages:
         tokens = "" if cost.tokens is None else count(cost.tokens)
-        lines.append(
-            f"  {cost.stage:<10}  {fit(cost.work, 20)}{count(cost.count):>12}{tokens:>14}{cost.seconds:>12.2f}"
-        )
+        figures = f"{count(cost.count):>12}{tokens:>14}{cost.seconds:>12.2f}"
+        lines.append(f"  {cost.stage:<10}  {fit(cost.work, 20)}{figures}")
     if costs.latency:
         lines += ["", f"  {'latency of a single query':<32}{'p50 (ms)':>12}{'p95 (ms)':>14}{'queries':>12}"]
         for row in costs.latency_table().to_dict("records"):

@@ -92,7 +92,12 @@ def embed_queries(embedder: Embedder, texts: Sequence[str], *, dimensions: int) 
 
 
 def _checked_vectors(vectors: Vectors, texts: Sequence[str], method: str, dimensions: int | None) -> Vectors:
-    array = np.asarray(vectors)
+    try:
+        array = np.asarray(vectors)
+    except ValueError:
+        raise StageError(
+            "embedder", f"{method}: expected shape ({len(texts)}, d), got rows of different lengths"
+        ) from None
     if array.ndim != 2 or len(array) != len(texts):
         raise StageError("embedder", f"{method}: expected shape ({len(texts)}, d), got {array.shape}")
     if dimensions is not None and array.shape[1] != dimensions:
@@ -103,14 +108,16 @@ def _checked_vectors(vectors: Vectors, texts: Sequence[str], method: str, dimens
         raise StageError(
             "embedder", f"{method}: expected float vectors, got shape {array.shape} of {array.dtype}"
         )
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        single = np.ascontiguousarray(array, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(single).all(axis=1))
     if len(bad):
         raise StageError(
             "embedder",
             f"{method}: {len(bad)} of {len(array)} vectors hold NaN or infinity, "
             f"the first for the text {quote(texts[int(bad[0])])}",
         )
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return single
 
 
 def build_index(retriever: Retriever, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
@@ -127,11 +134,11 @@ def search(
 ) -> list[tuple[Hit, ...]]:
     """At most ``n`` hits a request, checked: known ids, each once, finite scores, best first."""
     with _calling("retriever", searcher, f"searching for {len(requests)} queries"):
-        rankings = list(searcher.search(requests, n))
+        rankings = [tuple(ranking) for ranking in searcher.search(requests, n)]
     if len(rankings) != len(requests):
         raise StageError("retriever", f"expected {len(requests)} rankings, got {len(rankings)}")
     return [
-        _checked_ranking(tuple(ranking), n, known, f"query {request.query_id!r}")
+        _checked_ranking(ranking, n, known, f"query {request.query_id!r}")
         for request, ranking in zip(requests, rankings, strict=True)
     ]
 
@@ -144,6 +151,8 @@ def _checked_ranking(
     seen: set[str] = set()
     last = math.inf
     for rank, hit in enumerate(ranking, start=1):
+        if not isinstance(hit, Hit):
+            raise StageError("retriever", f"expected Hit values, got {type(hit).__name__}", where=where)
         if hit.chunk_id not in known:
             raise StageError("retriever", f"rank {rank} is the unknown chunk {hit.chunk_id!r}", where=where)
         if hit.chunk_id in seen:
@@ -195,6 +204,8 @@ def pack(
     given = {chunk.id: chunk for chunk in chunks}
     seen: set[str] = set()
     for chunk in packed:
+        if not isinstance(chunk, Chunk):
+            raise StageError("packer", f"expected Chunk values, got {type(chunk).__name__}", where=where)
         if chunk.id not in given:
             raise StageError("packer", f"chunk {chunk.id!r} was not among those given", where=where)
         if chunk.id in seen:

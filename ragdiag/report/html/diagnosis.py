@@ -97,10 +97,10 @@ def _ledger(summary: Summary) -> Html:
         Column("Rescue", "number"),
         Column("Lost units", "number"),
     ]
-    everything = ["everything", _track(kept=1.0, start=start), share(1), "", "", "", ""]
+    everything: list[str | Cell] = ["everything", _track(kept=1.0, start=start), share(1), "", "", "", ""]
     recall = summary.recall.value
-    last = ["recall", _track(kept=recall, start=start), share(recall), "", "", "", ""]
-    rows = [everything, *(_step(step, start) for step in summary.steps), last]
+    last: list[str | Cell] = ["recall", _track(kept=recall, start=start), share(recall), "", "", "", ""]
+    rows: list[list[str | Cell]] = [everything, *(_step(step, start) for step in summary.steps), last]
     worst = {step.stage for step in summary.worst}
     highlighted = [i for i, step in enumerate(summary.steps, start=1) if step.stage in worst]
     legend = element(
@@ -121,8 +121,8 @@ def _ledger(summary: Summary) -> Html:
     ]
     begins = "" if start == 0 else f" The bars begin at {share(start)}."
     caption = (
-        f"From all of the evidence (1.000) down to recall ({share(recall)}). A unit is a piece of evidence that "
-        f"an answer needs; a lost one counts at the stage of its last drop.{begins}"
+        f"From all of the evidence (1.000) down to recall ({share(recall)}). A unit is a piece of evidence "
+        f"that an answer needs; a lost one counts at the stage of its last drop.{begins}"
     )
     return section(
         "Where the evidence was lost",
