@@ -187,17 +187,20 @@ def chunk_all(
     Raises:
         StageError: there are none, or the chunker broke its contract.
     """
-    chunks = tuple(
-        chunk
-        for document in track(documents, "chunking", progress=progress)
-        for chunk in boundary.chunk_document(chunker, document)
-    )
+    chunks: dict[str, Chunk] = {}
+    for document in track(documents, "chunking", progress=progress):
+        for chunk in boundary.chunk_document(chunker, document):
+            if chunk.id in chunks:
+                other = chunks[chunk.id].spans[0].doc_id
+                raise StageError(
+                    "chunker",
+                    f"the chunk id {chunk.id!r} already stands for a chunk of document {other!r}",
+                    where=f"document {document.id!r}",
+                )
+            chunks[chunk.id] = chunk
     if not chunks:
         raise StageError("chunker", f"made no chunk from {len(documents)} documents")
-    repeated = _first_repeated([chunk.id for chunk in chunks])
-    if repeated is not None:
-        raise StageError("chunker", f"chunks of two documents have the id {repeated!r}")
-    return chunks
+    return tuple(chunks.values())
 
 
 def _check_unique(what: str, ids: Sequence[str]) -> None:

@@ -137,6 +137,11 @@ class Evidence:
     def __post_init__(self) -> None:
         if not self.alternatives:
             raise DataError("Evidence needs at least one alternative")
+        if any(isinstance(alternative, Span | WholeDocument) for alternative in self.alternatives):
+            raise DataError(
+                "an alternative of Evidence is a tuple of spans; Evidence.any_of takes single ones"
+            )
+        object.__setattr__(self, "alternatives", tuple(tuple(a) for a in self.alternatives))
         for alternative in self.alternatives:
             kinds = {type(part) for part in alternative}
             if not alternative:
@@ -225,6 +230,10 @@ class Chunk:
         object.__setattr__(self, "spans", tuple(self.spans))
         if not self.spans:
             raise DataError(f"chunk {self.id!r} has no spans: a chunk must say where its text stands")
+        for span in self.spans:
+            if not isinstance(span, Span):
+                raise DataError(f"spans of chunk {self.id!r} must be Span values, got {span!r}")
+        _require_text(self.index_text, f"index_text of chunk {self.id!r}", may_be_empty=True)
         if not self.index_text:
             object.__setattr__(self, "index_text", self.text)
 

@@ -21,7 +21,7 @@ from ragdiag.diagnosis.copies import find_copies
 from ragdiag.records import Chunk, Document, Query, Span, WholeDocument
 from ragdiag.spans import Range, merge, nonspace_before
 
-__all__ = ["AlternativeAtoms", "EvidenceMap", "QueryEvidence"]
+__all__ = ["AlternativeAtoms", "EvidenceMap", "QueryEvidence", "disjoint"]
 
 Mask: TypeAlias = int
 """A set of atoms, as the bits of an integer."""
@@ -131,7 +131,7 @@ class EvidenceMap:
             for query in queries
             for unit in query.evidence
             for alternative in unit.alternatives
-            for part in _disjoint(alternative)
+            for part in disjoint(alternative)
             if isinstance(part, Span)
         )
         self._copies = find_copies(spans, sources) if copies else {span: (span,) for span in spans}
@@ -184,7 +184,7 @@ class EvidenceMap:
     def of(self, query: Query, context: Sequence[Chunk] = ()) -> QueryEvidence:
         """The evidence of ``query``, against all chunks and against the chunks of its ``context``."""
         units = [
-            [[self._places(part) for part in _disjoint(alternative)] for alternative in unit.alternatives]
+            [[self._places(part) for part in disjoint(alternative)] for alternative in unit.alternatives]
             for unit in query.evidence
         ]
         places = {p for unit in units for alternative in unit for part in alternative for p in part}
@@ -353,7 +353,7 @@ def _sort_key(place: Span | WholeDocument) -> tuple[str, int, int]:
     return (place.doc_id, place.start, place.end) if isinstance(place, Span) else (place.doc_id, -1, -1)
 
 
-def _disjoint(alternative: Sequence[Span | WholeDocument]) -> list[Span | WholeDocument]:
+def disjoint(alternative: Sequence[Span | WholeDocument]) -> list[Span | WholeDocument]:
     """The parts of an alternative with overlapping spans joined, so that no character counts twice."""
     whole = [part for part in alternative if isinstance(part, WholeDocument)]
     ranges: dict[str, list[Range]] = defaultdict(list)

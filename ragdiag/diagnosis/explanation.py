@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
+from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence, disjoint
 from ragdiag.diagnosis.ranks import UnitRanks
 from ragdiag.records import Document, Span, WholeDocument
-from ragdiag.spans import Range
+from ragdiag.spans import Range, nonspace_before
 from ragdiag.trace import Trace
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
         ranks = diagnosis.outcomes[position].ranks[number]
         stage = ledger.label(row)
         sight = _Sight(diagnosis, position, evidence_map)
-        passages = tuple(sight.passage(part) for part in unit.alternatives[best])
+        passages = tuple(sight.passage(part) for part in disjoint(unit.alternatives[best]))
         stories.append(
             UnitStory(
                 number=number,
@@ -185,7 +185,7 @@ class _Sight:
     def passage(self, part: Span | WholeDocument) -> Passage:
         source = self._sources[part.doc_id]
         if isinstance(part, WholeDocument):
-            held = {p: [(0, len(source.text))] for p in self._map.chunks_of(part.doc_id)}
+            held = {p: self._ranges(p, part.doc_id) for p in self._map.chunks_of(part.doc_id)}
             return self._passage(source, 0, len(source.text), held, whole=True, copies=0)
         copies = len(self._map.copies_of(part)) - 1
         return self._passage(
@@ -202,8 +202,11 @@ class _Sight:
         whole: bool,
         copies: int,
     ) -> Passage:
-        offsets = {offset for ranges in held.values() for r in ranges for offset in r}
         text = source.text
+        sights = [
+            self._chunk(position, held[position], source, start, end, whole=whole)
+            for position in sorted(held)
+        ]
         return Passage(
             doc_id=source.id,
             start=start,
@@ -213,21 +216,34 @@ class _Sight:
             after="" if whole else text[end : end + _CONTEXT_CHARACTERS],
             whole=whole,
             copies=copies,
-            boundaries=() if whole else tuple(sorted(o for o in offsets if start < o < end)),
-            chunks=tuple(
-                self._chunk(position, held[position], start, end, whole=whole) for position in sorted(held)
-            ),
+            boundaries=() if whole else self._boundaries(source.id, held, start, end),
+            chunks=tuple(sight for sight in sights if sight.share),
         )
 
+    def _ranges(self, position: int, doc_id: str) -> list[Range]:
+        return self._map.source_ranges(self._trace.chunks[position].spans).get(doc_id, [])
+
+    def _boundaries(self, doc_id: str, held: Iterable[int], start: int, end: int) -> tuple[int, ...]:
+        """Where spans of chunks begin or end; gaps that ingestion left inside of one are no boundaries."""
+        placed = [
+            self._map.source_ranges([span])[doc_id]
+            for position in held
+            for span in self._trace.chunks[position].spans
+        ]
+        offsets = {offset for ranges in placed if ranges for offset in (ranges[0][0], ranges[-1][1])}
+        return tuple(sorted(offset for offset in offsets if start < offset < end))
+
     def _chunk(
-        self, position: int, ranges: Sequence[Range], start: int, end: int, *, whole: bool
+        self, position: int, ranges: Sequence[Range], source: Document, start: int, end: int, *, whole: bool
     ) -> ChunkSight:
         chunk_id = self._trace.chunks[position].id
-        inside = [(max(start, low), min(end, high)) for low, high in ranges]
+        counts = nonspace_before(source.text[start:end])
+        inside = [(max(start, low) - start, min(end, high) - start) for low, high in ranges]
+        covered = sum(int(counts[high] - counts[low]) for low, high in inside)
         return ChunkSight(
             chunk_id=chunk_id,
             ranges=tuple(ranges),
-            share=1.0 if whole else sum(high - low for low, high in inside) / (end - start),
+            share=1.0 if whole else covered / int(counts[-1]),
             rank_exact=self._exact.get(position),
             rank_retrieved=self._retrieved.get(chunk_id),
             rank_reranked=self._reranked.get(chunk_id),
@@ -241,8 +257,8 @@ def _sentence(
     """The label in plain words, with the numbers that it rests on."""
     n, k = trace.candidates, trace.top_k
     final = ranks.retrieved if ranks.reranked is None else ranks.reranked
-    pieces = sum(len(passage.boundaries) > 0 for passage in passages)
-    cut = " A chunk boundary cuts the evidence." if pieces else ""
+    in_pieces = any(p.boundaries and all(sight.share < 1 for sight in p.chunks) for p in passages)
+    cut = " A chunk boundary cuts the evidence." if in_pieces else ""
     exact = "at no rank" if ranks.exact is None else f"at rank {ranks.exact}"
     if stage is None:
         at = f" It is complete at rank {final}." if final is not None else ""

@@ -311,20 +311,23 @@ class Diagnosis:
         """Any of these tables within groups of queries: those with the same ``metadata[key]``.
 
         Raises:
-            DataError: no assessed query has that key.
+            DataError: no assessed query has that key, or a value of it is a list or the like.
         """
         from ragdiag.diagnosis.groups import Groups
 
         values: dict[Hashable, list[str]] = {}
         for query in self.assessed:
             if key in query.metadata:
-                values.setdefault(query.metadata[key], []).append(query.id)
+                value = query.metadata[key]
+                if not isinstance(value, Hashable):
+                    raise DataError(f"query {query.id!r}: metadata {key!r} is no single value: {value!r}")
+                values.setdefault(value, []).append(query.id)
         if not values:
             known = sorted({name for query in self.assessed for name in query.metadata})
             raise DataError(f"no assessed query has the metadata key {key!r}; there are: {known}")
         rest = [query.id for query in self.assessed if key not in query.metadata]
         if rest:
-            values["(none)"] = rest
+            values.setdefault("(none)", []).extend(rest)
         return Groups(key, {value: self.select(ids) for value, ids in values.items()})
 
     def select(self, query_ids: Sequence[str]) -> Diagnosis:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from itertools import accumulate
 
 __all__ = [
     "columns",
@@ -125,9 +126,6 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def _beginning(line: str, width: int) -> str:
-    used = 0
-    for position, character in enumerate(line):
-        used += _columns_of(character)
-        if used > width:
-            return line[:position]
-    return line
+    """As many characters of ``line`` as fit into ``width`` columns."""
+    ends = accumulate(map(_columns_of, line))
+    return line[: sum(end <= width for end in ends)]

@@ -220,12 +220,13 @@ class Summary:
         return (note,)
 
     def _tie_note(self) -> Sequence[str]:
-        tied = sum(failure.tied for failure in self.failures)
+        # A tie is the query's: whether it made the difference for the lost unit, nobody can say.
+        tied = len({failure.query_id for failure in self.failures if failure.tied})
         if not tied:
             return ()
         note = (
-            f"{of_things(tied, 'lost unit hangs', 'lost units hang')} on a tie: the cut after rank "
-            f"{self.trace.top_k} falls between equal scores, so that another order would be as good."
+            f"Tied: in {of_things(tied, 'query', 'queries')} with lost units the cut after rank "
+            f"{self.trace.top_k} falls between equal scores, where another order would be as good."
         )
         return (note,)
 

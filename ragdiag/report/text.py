@@ -53,14 +53,14 @@ def _headline(summary: Summary) -> list[str]:
 
 
 def _ledger(summary: Summary) -> list[str]:
-    start = summary.axis_start
+    start, recall = summary.axis_start, summary.recall.value
     header = f"{share(start)}{'1.000':>{_BAR - 5}}"
     lines = [
         "WHERE THE EVIDENCE WAS LOST, from 1.000 down to recall",
         f"  {'stage':<10}{'left':>6}  {header}    loss  95% interval  rescue   units",
         f"  {'(all)':<10}{share(1):>6}  {_KEPT * _BAR}",
         *(_step(step, start) for step in summary.steps),
-        f"  {'recall':<10}{share(summary.recall.value):>6}",
+        f"  {'recall':<10}{share(recall):>6}  {_KEPT * _column(recall, start)}",
         "",
         f"  {_KEPT} still there   {_LOST} lost at this stage   {_RESCUED} brought back by it",
         *_wrapped(
@@ -83,10 +83,9 @@ def _step(step: Step, start: float) -> str:
 
 
 def _bar(step: Step, start: float) -> str:
-    def column(value: float) -> int:
-        return round((value - start) / (1 - start) * _BAR)
-
-    kept, after, before = column(step.before - step.loss), column(step.after), column(step.before)
+    kept, after, before = (
+        _column(value, start) for value in (step.before - step.loss, step.after, step.before)
+    )
     lost, rescued = max(0, before - after), max(0, after - kept)
     # What is too small for a column is shown as one: a loss must be seen.
     if step.loss > step.rescue and not lost:
@@ -94,6 +93,10 @@ def _bar(step: Step, start: float) -> str:
     if step.rescue > 0 and not rescued:
         kept, rescued = max(0, kept - 1), 1
     return f"{_KEPT * kept}{_RESCUED * rescued}{_LOST * lost}"[:_BAR].ljust(_BAR, _GONE)
+
+
+def _column(value: float, start: float) -> int:
+    return round((value - start) / (1 - start) * _BAR)
 
 
 # What was lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragdiag.trace import Trace
 
-__all__ = ["BELONG_TO_NO_PLUG", "PROOFS", "at_stage", "describe_measure", "describe_stage", "stage_name"]
+__all__ = ["BELONG_TO_NO_PLUG", "PROOFS", "at_stage", "describe_measure", "describe_stage"]
 
 PROOFS = {"observed": "seen in the ledger, not yet re-run"}
 """How well a label is proven."""
@@ -16,11 +16,6 @@ BELONG_TO_NO_PLUG = ("ingest", "capacity")
 def at_stage(stage: str) -> str:
     """Where something was lost, as the end of a sentence."""
     return {"ingest": "at ingest", "capacity": "to capacity"}.get(stage, f"at the {stage}")
-
-
-def stage_name(stage: str) -> str:
-    """What did it, as the subject of a sentence."""
-    return stage if stage in BELONG_TO_NO_PLUG else f"the {stage}"
 
 
 def describe_stage(stage: str, trace: Trace) -> str:

@@ -361,7 +361,7 @@ def test_on_prose_every_chunk_shares_something_with_the_one_before(
 
 
 @pytest.mark.parametrize(
-    "sentence", ["The lease is lost when it is not renewed at the proper time. ", "x" * 700]
+    "sentence", ["The lease is lost when it is not renewed at an opportunity. ", "x" * 700]
 )
 def test_an_overlap_fits_beside_long_pieces_too(sentence: str) -> None:
     chunks = check_chunker(RecursiveChunker(70, overlap=20), Document("d", sentence * 10))

@@ -43,7 +43,10 @@ def _unit(story: Story, unit: UnitStory) -> Html:
 
 
 def _steps(story: Story, unit: UnitStory) -> Html:
-    columns = [Column("Checkpoint", unseen=True), *(Column(name.replace(" k", "\u00a0k")) for name in unit.coverage)]
+    columns = [
+        Column("Checkpoint", unseen=True),
+        *(Column(name.replace(" k", "\u00a0k")) for name in unit.coverage),
+    ]
     row: list[str | Cell] = ["Coverage"]
     before = 1.0
     for coverage in unit.coverage.values():

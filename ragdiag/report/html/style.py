@@ -20,7 +20,7 @@ _LIGHT = {
     "loss": "#d98074",
     "worst": "#bf3525",
     "worst-soft": "#fdf1ef",
-    "rescue": "#2f8f5b",
+    "rescue": "#1f7a4a",
     "mark": "#ffedb0",
     "cut": "#bf3525",
     "focus": "#0b63ce",
