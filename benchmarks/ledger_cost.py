@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable
 
-from ragdiag.demo import demo_data, demo_pipeline
 from real_data import spans_data, write_result
 
 from ragdiag import (
@@ -27,6 +26,7 @@ from ragdiag import (
     TokenBudget,
     diagnose,
 )
+from ragdiag.demo import demo_data, demo_pipeline
 
 PAIRS = 5
 

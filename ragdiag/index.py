@@ -54,6 +54,7 @@ class Index:
             chunks = chunk_all(pipeline.chunker, documents, progress=progress)
         vectors = None
         if pipeline.embedder is not None:
+            similarity_of(pipeline.embedder)  # what it may not declare is refused before it is paid for
             texts = list(dict.fromkeys(chunk.index_text for chunk in chunks))
             tokens = count_tokens(pipeline.embedder, texts)
             with costs.measure("embedder", "texts embedded", len(texts), tokens):

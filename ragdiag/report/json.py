@@ -5,7 +5,6 @@ The same diagnosis gives the same values. Shares are floats as computed, not rou
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
         },
         "counts": dict(diagnosis.counts),
         "min_coverage": diagnosis.min_coverage,
-        "recall": _finite(asdict(Summary(diagnosis).recall)),
+        "recall": asdict(Summary(diagnosis).recall),
         "hard_recall": diagnosis.hard_recall,
         "losses": _rows(diagnosis.losses.reset_index()),
         "hard_losses": _rows(diagnosis.hard_losses.reset_index()),
@@ -49,11 +48,6 @@ def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
         "measures": _rows(diagnosis.measures),
         "failures": _rows(diagnosis.failures),
     }
-
-
-def _finite(values: dict[str, object]) -> dict[str, object]:
-    """JSON knows no infinity: an effective n without bound is None."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:

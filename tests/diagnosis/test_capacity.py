@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from random_cases import corpora, questions
+from evidence_oracle import Oracle
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from evidence_oracle import Oracle
 from plugs import LineChunker, SeededChunker
+from random_cases import corpora, questions
 
 from ragdiag.diagnosis import capacity
 from ragdiag.diagnosis.capacity import BestSet, Goal, best_set

@@ -49,9 +49,7 @@ def possible_missing(oracle: Oracle, query: Query, held: Held) -> set[int]:
         ]
         least = min(map(len, options))
         choices.append([option for option in options if len(option) == least])
-    return {
-        sum(i >= 0 for _, i in frozenset().union(*chosen)) for chosen in product(*choices)
-    }
+    return {sum(i >= 0 for _, i in frozenset().union(*chosen)) for chosen in product(*choices)}
 
 
 def nearest(copies: list[Held], held: Held) -> list[Held]:
@@ -63,7 +61,11 @@ def relevant(oracle: Oracle, query: Query, chunk: Chunk) -> bool:
     """Covers half of a span of an alternative, or is at least half evidence."""
     held = oracle.holds([chunk])
     copies = [
-        copy for unit in query.evidence for alt in unit.alternatives for part in oracle.parts(alt) for copy in part
+        copy
+        for unit in query.evidence
+        for alt in unit.alternatives
+        for part in oracle.parts(alt)
+        for copy in part
     ]
     in_evidence = held & frozenset().union(*copies)
     if not in_evidence:

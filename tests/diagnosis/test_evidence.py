@@ -78,7 +78,9 @@ def test_coverage_equals_sets_of_characters(data: st.DataObject) -> None:
 @given(st.lists(st.text("ab", min_size=1, max_size=70), min_size=1, max_size=3), st.data())
 def test_copies_are_where_the_text_stands(texts: list[str], data: st.DataObject) -> None:
     """Texts of two letters are full of copies, overlapping ones among them."""
-    sources = {f"s{i}": Document(f"s{i}", text * data.draw(st.integers(1, 2))) for i, text in enumerate(texts)}
+    sources = {
+        f"s{i}": Document(f"s{i}", text * data.draw(st.integers(1, 2))) for i, text in enumerate(texts)
+    }
     spans = []
     for source in sources.values():
         start = data.draw(st.integers(0, len(source.text) - 1))

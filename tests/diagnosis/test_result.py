@@ -176,7 +176,9 @@ def test_the_evidence_of_several_spans_and_whole_documents_is_spelled_out() -> N
 
 def test_recall_is_that_of_the_context_and_a_cut_looks_at_the_ranking(diagnosis: Diagnosis) -> None:
     assert diagnosis.measure("Recall").value == pytest.approx(diagnosis.recall, abs=1e-12)
-    assert diagnosis.measure("recall@3").value == pytest.approx(diagnosis.ceilings.loc["reranked top k", "recall"])
+    assert diagnosis.measure("recall@3").value == pytest.approx(
+        diagnosis.ceilings.loc["reranked top k", "recall"]
+    )
     assert diagnosis.measure("Recall@8").value == pytest.approx(
         np.mean([o.deliveries["retrieved"].unit_coverage[-1].mean() for o in diagnosis.outcomes])
     )
@@ -220,7 +222,9 @@ def test_token_measures_need_something_that_counts() -> None:
 @settings(max_examples=25)
 @given(cases())
 def test_recall_rises_with_k_and_ends_at_all_candidates(case: Case) -> None:
-    diagnosis = diagnose(case.pipeline, case.documents, case.queries, sources=case.sources, copies=case.copies)
+    diagnosis = diagnose(
+        case.pipeline, case.documents, case.queries, sources=case.sources, copies=case.copies
+    )
     curve = diagnosis.recall_curve()
     n = diagnosis.trace.candidates
     rankings = ["retrieved", "reranked"] if case.pipeline.reranker else ["retrieved"]
@@ -383,7 +387,9 @@ def test_data_that_cannot_be_diagnosed_is_refused() -> None:
         diagnose(PIPELINE, DOCUMENTS, [])
     with pytest.raises(DataError, match=r"query 'q', evidence unit 1: names document 'nowhere'"):
         diagnose(PIPELINE, DOCUMENTS, [Query("q", "?", [span, Evidence.of(Span("nowhere", 0, 3))])])
-    with pytest.raises(DataError, match=r"query 'q', evidence unit 0: span 0-9999 lies outside document 'refunds'"):
+    with pytest.raises(
+        DataError, match=r"query 'q', evidence unit 0: span 0-9999 lies outside document 'refunds'"
+    ):
         diagnose(PIPELINE, DOCUMENTS, [Query("q", "?", Evidence.of(Span("refunds", 0, 9999)))])
     with pytest.raises(DataError, match="source ids are not unique"):
         diagnose(PIPELINE, DOCUMENTS, QUERIES, sources=[*DOCUMENTS, DOCUMENTS[0]])

@@ -151,7 +151,7 @@ def _step(step: Step, start: float) -> list[str | Cell]:
 
 
 def _track(*, kept: float, start: float, rescued: float = 0.0, lost: float = 0.0) -> Html:
-    """A bar from the axis's start: what is kept, from there to ``rescued``, and from there to ``lost``."""
+    """A bar from the axis's start to ``kept``; from there to ``lost``, and half as high to ``rescued``."""
 
     def piece(kind: str, low: float, high: float) -> list[Html]:
         if high - low <= 1e-9:
@@ -163,8 +163,8 @@ def _track(*, kept: float, start: float, rescued: float = 0.0, lost: float = 0.0
     return element(
         "div",
         *piece("kept", start, kept),
+        *piece("lost", kept, lost),
         *piece("rescued", kept, rescued),
-        *piece("lost", max(kept, rescued), lost),
         kind="track",
         attributes={"aria-hidden": "true"},
     )

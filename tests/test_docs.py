@@ -1,0 +1,96 @@
+"""The README's Python and commands run, its figures are those of the committed results, the notebook executes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from ragdiag import Pipeline, read_documents, read_pipeline
+from ragdiag.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOK = ROOT / "notebooks" / "01_first_diagnosis.ipynb"
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language in the README."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the README's reader has it: documents, and the README's own line of questions."""
+    (tmp_path / "docs").mkdir()
+    text = "# Returns\n\nGoods may be sent back within 30 days of delivery.\n\nRefunds take five days.\n"
+    (tmp_path / "docs" / "returns.md").write_text(text, encoding="utf-8")
+    (tmp_path / "queries.jsonl").write_text(blocks("json")[0], encoding="utf-8")
+    (tmp_path / "pipeline.toml").write_bytes((ROOT / "fixtures" / "pipeline.toml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_ten_lines_of_python_run() -> None:
+    names: dict[str, object] = {}
+    exec(blocks("python")[0], names)  # noqa: S102  # the project's own README
+    assert getattr(names["diagnosis"], "recall") == 1.0  # noqa: B009
+
+
+def test_a_stage_of_ones_own_is_a_stage(workspace: Path) -> None:
+    names: dict[str, object] = {}
+    exec("import ragdiag as rd\n" + blocks("python")[1], names)  # noqa: S102
+    chunker = names["ParagraphChunker"]()  # type: ignore[operator]
+    pipeline = Pipeline(
+        chunker=chunker, retriever=read_pipeline(workspace / "pipeline.toml").retriever.arms[1]
+    )  # type: ignore[attr-defined]
+    chunks = pipeline.index(read_documents("docs")).chunks
+    assert [chunk.text for chunk in chunks] == [
+        "# Returns",
+        "Goods may be sent back within 30 days of delivery.",
+        "Refunds take five days.\n",
+    ]
+
+
+def test_the_diagnose_command_runs_as_written(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = next(line for line in README.splitlines() if line.startswith("ragdiag diagnose"))
+    assert main(command.split()[1:]) == 0
+    assert "Recall 1.000" in capsys.readouterr().out
+    assert (workspace / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (workspace / "report.json").stat().st_size > 0
+
+
+def test_links_lead_to_files() -> None:
+    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("https://") or (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in set(re.findall(r"`((?:diagnosis|stages|formats|report|measures|tests)/[\w/]+\.py)`", text)):
+        assert (ROOT / name).exists() or (ROOT / "ragdiag" / name).exists(), name
+
+
+def test_the_notebook_executes_and_its_tables_are_the_ones_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    kept = nbformat.read(NOTEBOOK, as_version=4)
+    fresh = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(
+        fresh, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+    ).execute()
+    assert [plain(cell) for cell in fresh.cells] == [plain(cell) for cell in kept.cells]
+    assert sum(len(plain(cell)) > 0 for cell in kept.cells) >= 10
+
+
+def plain(cell: nbformat.NotebookNode) -> list[str]:
+    """The plain text of a cell's outputs."""
+    return [output["data"]["text/plain"] for output in cell.get("outputs", []) if "data" in output]
