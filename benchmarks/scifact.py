@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bm25s
 import pytrec_eval
@@ -48,15 +48,12 @@ def main() -> None:
     embedder = minilm()
     exact, bm25 = ExactRetriever(), BM25Retriever()
     fusion = HybridRetriever([exact, bm25], depth=DEPTH)
-    options = {"chunker": WholeDocumentChunker(), "top_k": DEPTH}
+    plain = Pipeline(chunker=WholeDocumentChunker(), retriever=bm25, top_k=DEPTH)
+    vectors = replace(plain, retriever=exact, embedder=embedder)
     runs = {
-        "BM25Retriever": run(Pipeline(retriever=bm25, **options), documents, queries),
-        "MiniLM, exact search": run(
-            Pipeline(retriever=exact, embedder=embedder, **options), documents, queries
-        ),
-        "their reciprocal rank fusion": run(
-            Pipeline(retriever=fusion, embedder=embedder, **options), documents, queries
-        ),
+        "BM25Retriever": run(plain, documents, queries),
+        "MiniLM, exact search": run(vectors, documents, queries),
+        "their reciprocal rank fusion": run(replace(vectors, retriever=fusion), documents, queries),
         "bm25s, its own tokenizer": bm25s_run(documents, queries, own_tokenizer=True),
         "bm25s, our tokens": bm25s_run(documents, queries, own_tokenizer=False),
     }

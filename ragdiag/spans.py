@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.errors import DataError
-from ragdiag.records import Alternative, Document, Query, Span, WholeDocument
+from ragdiag.records import Alternative, Document, Query, WholeDocument
 
 __all__ = ["Range", "check_evidence", "code_points", "merge", "nonspace_before", "quote"]
 
@@ -96,8 +96,3 @@ def _problem(alternative: Alternative, sources: Mapping[str, Document]) -> str:
         if source.text[part.start : part.end].isspace():
             return f"span {part.start}-{part.end} of document {part.doc_id!r} is only whitespace"
     return ""
-
-
-def text_of(span: Span, sources: Mapping[str, Document]) -> str:
-    """The text that a span of a source names."""
-    return sources[span.doc_id].text[span.start : span.end]

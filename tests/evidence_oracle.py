@@ -15,7 +15,7 @@ from ragdiag.alignment import Alignment, align
 from ragdiag.records import Alternative, Chunk, Document, Evidence, Query, Span, WholeDocument
 
 Character = tuple[str, int]
-"""A non-whitespace character of a source (document, offset); offset -1 says that a whole document is there."""
+"""A non-whitespace character of a source (document, offset); offset -1 says that the document is there."""
 
 Held = frozenset[Character]
 

@@ -343,4 +343,5 @@ def exact_order(vectors: Vectors, query: Vectors, similarity: Similarity) -> lis
         return product / norm if norm else 0.0
 
     wanted = query.astype(np.float64).tolist()
-    return order_by_score([score(row, wanted) for row in vectors.astype(np.float64).tolist()]).tolist()
+    scores = [score(row, wanted) for row in vectors.astype(np.float64).tolist()]
+    return [int(row) for row in order_by_score(scores)]

@@ -17,6 +17,7 @@ from plugs import (
 
 from ragdiag import BM25Retriever, ExactRetriever, HybridRetriever, Pipeline
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
+from ragdiag.stages.protocols import Similarity
 
 # Longer than 20 characters, so that exact copies count; they hold what offsets go wrong over.
 PIECES = (
@@ -99,7 +100,8 @@ def cases(draw: st.DrawFn, *, changed: bool = True) -> Case:
     documents = draw(ingested(sources)) if changed else list(sources)
     seed = draw(st.integers(0, 10_000))
     kind = draw(st.sampled_from(["exact", "damaged", "hybrid", "bm25"]))
-    similarity = draw(st.sampled_from(["cosine", "dot", "l2"]))
+    similarities: list[Similarity] = ["cosine", "dot", "l2"]
+    similarity = draw(st.sampled_from(similarities))
     exact = ExactRetriever(metric=similarity)
     retriever: Any = {
         "exact": exact,

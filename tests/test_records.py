@@ -31,7 +31,7 @@ RECORDS = [
     Span("d", 0, 3),
     WholeDocument("d"),
     Evidence.of(Span("d", 0, 3)),
-    Query("q", "one?", Evidence.of(Span("d", 0, 3)), {"lang": "en"}, metadata={"hard": True}),
+    Query("q", "one?", [Evidence.of(Span("d", 0, 3))], {"lang": "en"}, metadata={"hard": True}),
     Chunk.of(DOCUMENT, (0, 3)),
     Hit("d#0-3", 1.0),
 ]
@@ -67,8 +67,8 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: Span("d", 0, True), "Span.end in document 'd' must be an integer, got True"),
     (lambda: WholeDocument(""), "WholeDocument.doc_id must not be empty"),
     (lambda: Evidence(()), "Evidence needs at least one alternative"),
-    (lambda: Evidence.any_of(), "Evidence needs at least one alternative"),
-    (lambda: Evidence.of(), "an alternative of Evidence needs at least one span"),
+    (Evidence.any_of, "Evidence needs at least one alternative"),
+    (Evidence.of, "an alternative of Evidence needs at least one span"),
     (lambda: Evidence.any_of(Span("d", 0, 1), []), "an alternative of Evidence needs at least one span"),
     (
         lambda: Evidence.of(Span("d", 0, 1), WholeDocument("d")),
@@ -80,7 +80,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: Query("q", ""), "text of query 'q' must not be empty"),
     (lambda: Query("q", "?", [Span("d", 0, 1)]), "evidence of query 'q' must be Evidence values"),  # type: ignore[list-item]
     (
-        lambda: Query("q", "?", Evidence.of(WholeDocument("d")), answerable=False),
+        lambda: Query("q", "?", [Evidence.of(WholeDocument("d"))], answerable=False),
         "query 'q' is marked answerable=False but has evidence",
     ),
     (lambda: Chunk("", (Span("d", 0, 1),), "o"), "Chunk.id must not be empty"),
@@ -147,8 +147,9 @@ def test_evidence_keeps_alternatives_as_tuples_however_they_come() -> None:
 
 def test_a_query_takes_one_unit_or_several() -> None:
     unit = Evidence.of(Span("d", 0, 1))
-    assert Query("q", "?", unit).evidence == Query("q", "?", [unit]).evidence == (unit,)
-    assert Query("q", "?", unit).assessed
+    alone = Query("q", "?", unit)  # type: ignore[arg-type]
+    assert alone.evidence == Query("q", "?", [unit]).evidence == (unit,)
+    assert alone.assessed
     assert not Query("q", "?").assessed
     assert not Query("q", "?", answerable=False).assessed
 

@@ -43,15 +43,15 @@ def crowded(seed: int, rows: int, dimensions: int) -> NDArray[np.float32]:
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
-    rows=st.integers(1, 90),
-    dimensions=st.integers(1, 20),
+    shape=st.tuples(st.integers(1, 90), st.integers(1, 20)),
     n=st.integers(1, 30),
     block=st.sampled_from([1, 7, 8, 64]),
     similarity=st.sampled_from(SIMILARITIES),
 )
 def test_nearest_and_ranks_equal_a_full_sort(
-    seed: int, rows: int, dimensions: int, n: int, block: int, similarity: Similarity
+    seed: int, shape: tuple[int, int], n: int, block: int, similarity: Similarity
 ) -> None:
+    rows, dimensions = shape
     vectors = crowded(seed, rows, dimensions)
     queries = crowded(seed + 1, 5, dimensions)
     queries[0] = vectors[0]
@@ -60,11 +60,11 @@ def test_nearest_and_ranks_equal_a_full_sort(
         patch.setattr(module, "BLOCK_ROWS", block)
         patch.setattr(module, "_BLOCK_QUERIES", 3)
         found = nearest(vectors, queries, n, similarity)
-        targets = [np.arange(i % 3 * rows // 2) for i in range(len(queries))]
+        targets = [np.arange(i % 3 * rows // 2, dtype=np.intp) for i in range(len(queries))]
         ranks = exact_ranks(vectors, queries, targets, similarity)
     assert [neighbors.rows.tolist() for neighbors in found] == [order[:n] for order in orders]
     assert [r.tolist() for r in ranks] == [
-        [order.index(t) + 1 for t in wanted] for order, wanted in zip(orders, targets, strict=True)
+        [order.index(int(t)) + 1 for t in wanted] for order, wanted in zip(orders, targets, strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ def test_merged_ranges_hold_the_same_characters_and_neither_overlap_nor_touch(
 ) -> None:
     union = merge(ranges)
     assert {i for r in union for i in range(*r)} == {i for r in ranges for i in range(*r)}
-    assert all(a[1] < b[0] for a, b in zip(union, union[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(union))
 
 
 @given(st.text(max_size=60))

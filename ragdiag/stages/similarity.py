@@ -176,24 +176,28 @@ def _ranks_of_group(
         lower = (own - margins[owner]).astype(np.float32)[:, None]
         upper = (own + margins[owner]).astype(np.float32)[:, None]
 
-        for part in slices:
+        for indices in slices:
+            part = indices
             # The block is read where it lies unless a query has several targets.
             rows = scores[part[0] : part[-1] + 1] if one_each else scores[owner[part]]
             at_least = _count_true(rows >= lower[part])
-            if not at_least.any():
+            touched = np.flatnonzero(at_least)  # few, where the targets rank high: most blocks hold no rival
+            if not len(touched):
                 continue
+            if len(touched) < len(part):
+                part, rows, at_least = part[touched], rows[touched], at_least[touched]
             sure = _count_true(rows > upper[part])
             surely_before[part] += sure
-            for j in np.flatnonzero(at_least > sure):
-                doubtful = (rows[j] >= lower[part[j]]) & (rows[j] <= upper[part[j]])
-                in_doubt[part[j]].append(np.flatnonzero(doubtful) + start)
+            for row in np.flatnonzero(at_least > sure).tolist():
+                doubtful = (rows[row] >= lower[part[row]]) & (rows[row] <= upper[part[row]])
+                in_doubt[part[row]].append(np.flatnonzero(doubtful) + start)
 
     for j, i in enumerate(owner):
         if in_doubt[j]:
-            rows = np.concatenate(in_doubt[j])
-            scores64 = exact_scores(queries[i], vectors[rows], similarity)
+            near = np.concatenate(in_doubt[j])
+            scores64 = exact_scores(queries[i], vectors[near], similarity)
             surely_before[j] += np.count_nonzero(
-                (scores64 > own[j]) | ((scores64 == own[j]) & (rows < target[j]))
+                (scores64 > own[j]) | ((scores64 == own[j]) & (near < target[j]))
             )
     return list(np.split(surely_before + 1, np.cumsum([len(t) for t in targets])[:-1]))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,36 @@ def test_time_that_is_up_falls_back_on_the_most_useful_chunks() -> None:
     assert not found.exact
     assert len(found.positions) == 3
     assert evidence.coverage(found.atoms) == pytest.approx(30 / 596)
+
+
+def solve_in_no_time(
+    evidence: QueryEvidence, goal: Goal, keep: NDArray[np.float64], *, proofs: list[bool]
+) -> BestSet:
+    """The real solver, which is said to have proven its first and second answer or not."""
+    really = capacity._Program.maximize
+
+    def maximize(program: capacity._Program, objective: dict[int, float], limit: float) -> Any:
+        found = really(program, objective, limit)
+        assert found is not None
+        return replace(found, exact=proofs.pop(0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capacity, "_ENUMERATION_LIMIT", 0)
+        patch.setattr(capacity._Program, "maximize", maximize)
+        return best_set(evidence, evidence.carriers, goal, keep=keep)
+
+
+def test_an_unproven_value_is_flagged_and_an_unproven_preference_is_not_taken() -> None:
+    document = Document("d", "first\nsecond")
+    units = [Evidence.of(Span("d", 0, 5)), Evidence.of(Span("d", 6, 12))]
+    _, evidence = map_of(document, Query("q", "?", units))
+    goal = Goal("soft", 1.0, 1)
+    for keep in (np.array([1.0, 0.0]), np.array([0.0, 1.0])):
+        unproven = solve_in_no_time(evidence, goal, keep, proofs=[False])
+        assert not unproven.exact
+        proven = solve_in_no_time(evidence, goal, keep, proofs=[True, False])
+        assert proven.exact
+        assert proven.positions == unproven.positions
 
 
 def test_a_budget_that_fills_up_ends_the_fallback() -> None:

@@ -153,7 +153,7 @@ def test_a_span_inside_a_document_that_is_evidence_counts_once() -> None:
 )
 def test_relevance_needs_half_of_a_span_or_half_of_the_chunk(chunk: tuple[int, int], expected: bool) -> None:  # noqa: FBT001
     document = Document("d", "e" * 10 + "n" * 30)
-    query = Query("q", "?", Evidence.of(Span("d", 0, 10)))
+    query = Query("q", "?", [Evidence.of(Span("d", 0, 10))])
     made = Chunk.of(document, chunk)
     evidence = EvidenceMap([document], {"d": document}, [made], [query]).of(query)
     atoms = evidence.carriers.get(0, 0)
@@ -172,7 +172,7 @@ def test_an_empty_ranking_delivers_nothing() -> None:
 def test_a_source_longer_than_its_document_cannot_yield_more_evidence_than_was_delivered() -> None:
     """A ligature in the document stands for three letters of the source."""
     source, document = Document("d", "office staff"), Document("d", "o\ufb03ce staff")
-    query = Query("q", "?", Evidence.of(Span("d", 0, 6)))
+    query = Query("q", "?", [Evidence.of(Span("d", 0, 6))])
     chunk = Chunk.of(document, (0, 4))
     evidence_map = EvidenceMap([document], {"d": source}, [chunk], [query])
     evidence = evidence_map.of(query, [chunk])

@@ -26,7 +26,7 @@ def coverage(
     copies: bool = True,
 ) -> list[float]:
     """The coverage of units by the union of chunks, which must be the same asked from two sides."""
-    query = Query("q", "?", units)
+    query = Query("q", "?", [units] if isinstance(units, Evidence) else units)
     originals = {s.id: s for s in (documents if sources is None else sources)}
     evidence = EvidenceMap(documents, originals, chunks, [query], copies=copies).of(query, chunks)
     by_position = evidence.coverage(evidence.mask_of(range(len(chunks)))).tolist()
@@ -167,7 +167,7 @@ def test_overlapping_spans_of_one_alternative_count_each_character_once() -> Non
 def test_touching_is_not_overlap() -> None:
     document = Document("d", "abcdef")
     touching = [Chunk.of(document, (0, 2)), Chunk.of(document, (4, 6))]
-    query = Query("q", "?", Evidence.of(Span("d", 2, 4)))
+    query = Query("q", "?", [Evidence.of(Span("d", 2, 4))])
     evidence = EvidenceMap([document], {"d": document}, touching, [query]).of(query)
     assert evidence.carriers == {}
 
@@ -248,7 +248,7 @@ def test_chunks_of_a_document_without_source_carry_nothing() -> None:
 def test_a_chunk_without_evidence_is_no_carrier() -> None:
     document = Document("d", "one two")
     chunks = [Chunk.of(document, (0, 3)), Chunk.of(document, (3, 4)), Chunk.of(document, (4, 7))]
-    query = Query("q", "?", Evidence.of(Span("d", 0, 4)))
+    query = Query("q", "?", [Evidence.of(Span("d", 0, 4))])
     assert list(EvidenceMap([document], {"d": document}, chunks, [query]).of(query).carriers) == [0]
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from plugs import (
     AnyPacker,
+    AnyRetriever,
     BudgetPacker,
     CutChunker,
     OrderRetriever,
@@ -34,7 +35,7 @@ TEXT = f"{LEFT} {EVIDENCE} {RIGHT}"
 DOCUMENT = Document("d", TEXT)
 START, END = 201, 210
 UNIT = Evidence.of(Span("d", START, END))
-QUERY = Query("q", "where is it", UNIT)
+QUERY = Query("q", "where is it", [UNIT])
 CUTS = [[(0, 205)], [(205, 300)], [(300, len(TEXT))]]
 FIRST, SECOND, THIRD = (Chunk.of(DOCUMENT, *ranges) for ranges in CUTS)
 VECTORS = {QUERY.text: (1.0, 0.0), FIRST.text: (1.0, 0.5), SECOND.text: (1.0, 0.9), THIRD.text: (1.0, 0.1)}
@@ -75,8 +76,9 @@ def test_every_field_of_evidence_that_a_boundary_cuts() -> None:
     }
     assert (unit.ranks.exact, unit.ranks.retrieved, unit.ranks.reranked, unit.ranks.tied) == (3, 3, 3, False)
     assert unit.sentence == (
-        "Lost at the reranker: the retriever returned it (complete at rank 3), but after reranking it is complete "
-        "at rank 3 only, behind the top 2. A chunk boundary cuts the evidence. The context holds 50% of it."
+        "Lost at the reranker: the retriever returned it (complete at rank 3), but after reranking it is "
+        "complete at rank 3 only, behind the top 2. A chunk boundary cuts the evidence. The context "
+        "holds 50% of it."
     )
     [passage] = unit.passages
     assert (passage.doc_id, passage.start, passage.end) == ("d", START, END)
@@ -196,7 +198,7 @@ def test_the_alternative_that_came_furthest_is_shown() -> None:
 def test_copies_are_counted() -> None:
     long = "twenty characters and more"
     documents = [Document("a", long), Document("b", f"{long} {long}")]
-    query = Query("q", "twenty", Evidence.of(Span("a", 0, len(long))))
+    query = Query("q", "twenty", [Evidence.of(Span("a", 0, len(long)))])
     pipeline = Pipeline(chunker=WholeChunker(), retriever=BM25Retriever(), top_k=1)
     assert only_passage(diagnose(pipeline, documents, [query])).copies == 2
     assert only_passage(diagnose(pipeline, documents, [query], copies=False)).copies == 0
@@ -216,7 +218,11 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
     text_only = Pipeline(
         chunker=CutChunker({"d": whole}), retriever=OrderRetriever({"q": [THIRD.id]}), top_k=1
     )
-    hit_lost = replace(far, embedder=TableEmbedder({**VECTORS, TEXT[:300]: (1.0, 0.0)}), retriever=_Misses())
+    hit_lost = replace(
+        far,
+        embedder=TableEmbedder({**VECTORS, TEXT[:300]: (1.0, 0.0)}),
+        retriever=AnyRetriever(lambda *_: []),
+    )
     expected = [
         (
             replace(PIPELINE, chunker=WholeChunker()),
@@ -231,14 +237,20 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
         (
             no_rerank,
             [DOCUMENT],
-            "Lost at the capacity: no choice of 1 chunks within the budget could carry what the query needs. "
-            "A chunk boundary cuts the evidence.",
+            (
+                "Lost at the capacity: no choice of 1 chunks within the budget could carry what the "
+                "query needs. "
+                "A chunk boundary cuts the evidence."
+            ),
         ),
         (
             far,
             [DOCUMENT],
-            "Lost at the embedder: a chunk holds it, but an exact search by the embedder's similarity has it "
-            "complete at rank 2, and only 1 candidates are handed on.",
+            (
+                "Lost at the embedder: a chunk holds it, but an exact search by the embedder's "
+                "similarity has it "
+                "complete at rank 2, and only 1 candidates are handed on."
+            ),
         ),
         (
             text_only,
@@ -248,23 +260,16 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
         (
             hit_lost,
             [DOCUMENT],
-            "Lost at the retriever: it was not complete among the 1 candidates that the retriever returned, "
-            "although the embedder's own ranking has it complete at rank 1.",
+            (
+                "Lost at the retriever: it was not complete among the 1 candidates that the "
+                "retriever returned, "
+                "although the embedder's own ranking has it complete at rank 1."
+            ),
         ),
     ]
     for pipeline, documents, sentence in expected:
         found = story(diagnose(pipeline, documents, [QUERY], sources=[DOCUMENT])).sentence
         assert found == sentence
-
-
-class _Misses:
-    """Finds nothing at all."""
-
-    def build(self, chunks: Sequence[Chunk], vectors: object) -> _Misses:  # noqa: ARG002
-        return self
-
-    def search(self, requests: Sequence[object], n: int) -> list[list[object]]:  # noqa: ARG002
-        return [[] for _ in requests]
 
 
 def test_evidence_in_pieces_that_no_ranking_completes_has_no_rank() -> None:

@@ -158,7 +158,7 @@ def test_failures_have_a_row_for_each_lost_unit(diagnosis: Diagnosis) -> None:
 def test_failures_keep_their_types_where_nothing_failed() -> None:
     document = Document("d", "the answer")
     everything = Pipeline(chunker=WholeChunker(), retriever=BM25Retriever(), top_k=1)
-    found = diagnose(everything, [document], [Query("q", "answer", Evidence.of(Span("d", 0, 10)))])
+    found = diagnose(everything, [document], [Query("q", "answer", [Evidence.of(Span("d", 0, 10))])])
     assert found.failures.empty
     assert types_of(found.failures) == FAILURE_TYPES
 
@@ -299,8 +299,8 @@ def test_a_group_that_is_called_none_already_loses_no_query() -> None:
 def test_groups_of_which_some_lost_nothing_still_make_one_table() -> None:
     documents = [Document("a", "alpha"), Document("b", "beta")]
     queries = [
-        Query("qa", "alpha", Evidence.of(Span("a", 0, 5)), metadata={"g": 1}),
-        Query("qb", "alpha", Evidence.of(Span("b", 0, 4)), metadata={"g": 2}),
+        Query("qa", "alpha", [Evidence.of(Span("a", 0, 5))], metadata={"g": 1}),
+        Query("qb", "alpha", [Evidence.of(Span("b", 0, 4))], metadata={"g": 2}),
     ]
     pipeline = Pipeline(chunker=WholeChunker(), retriever=BM25Retriever(), top_k=1)
     groups = diagnose(pipeline, documents, queries).by("g")
@@ -358,7 +358,7 @@ def test_two_runs_give_equal_tables(diagnosis: Diagnosis) -> None:
 
 def test_min_coverage_moves_the_hard_tables_only() -> None:
     document = Document("d", "aaaa bbbb")
-    query = Query("q", "aaaa", Evidence.of(Span("d", 0, 9)))
+    query = Query("q", "aaaa", [Evidence.of(Span("d", 0, 9))])
     pipeline = Pipeline(chunker=_Words(), embedder=SeededEmbedder(0), retriever=ExactRetriever(), top_k=1)
     strict, half = (diagnose(pipeline, [document], [query], min_coverage=c) for c in (1.0, 0.5))
     assert strict.recall == half.recall == 0.5
@@ -390,7 +390,7 @@ def test_data_that_cannot_be_diagnosed_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"query 'q', evidence unit 0: span 0-9999 lies outside document 'refunds'"
     ):
-        diagnose(PIPELINE, DOCUMENTS, [Query("q", "?", Evidence.of(Span("refunds", 0, 9999)))])
+        diagnose(PIPELINE, DOCUMENTS, [Query("q", "?", [Evidence.of(Span("refunds", 0, 9999))])])
     with pytest.raises(DataError, match="source ids are not unique"):
         diagnose(PIPELINE, DOCUMENTS, QUERIES, sources=[*DOCUMENTS, DOCUMENTS[0]])
     with pytest.raises(DataError, match="1 query ids are not unique, the first is 'refunds-0'"):

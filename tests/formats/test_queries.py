@@ -105,7 +105,7 @@ def test_each_form_of_a_unit(path: Path, unit: object, expected: Evidence) -> No
         ),
         (
             {"doc_id": "faq", "quote": "alpha"},
-            "evidence[1].quote: quote occurs 2 times in document 'faq', at [0, 11]: 'alpha'",
+            "evidence[1].quote: quote occurs 2 times in document 'faq', at 0, 11: 'alpha'",
         ),
         (
             {"doc_id": "faq", "quote": "delta"},

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
-import regex  # type: ignore[import-untyped]
+import regex
 from contracts_chunkers import SizedChunker, check_chunker, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
