@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence, disjoint
+from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.diagnosis.ranks import UnitRanks
 from ragdiag.records import Document, Span, WholeDocument
 from ragdiag.spans import Range, nonspace_before
@@ -259,28 +260,27 @@ def _sentence(
     final = ranks.retrieved if ranks.reranked is None else ranks.reranked
     in_pieces = any(p.boundaries and all(sight.share < 1 for sight in p.chunks) for p in passages)
     cut = " A chunk boundary cuts the evidence." if in_pieces else ""
-    exact = "at no rank" if ranks.exact is None else f"at rank {ranks.exact}"
     if stage is None:
         at = f" It is complete at rank {final}." if final is not None else ""
         return f"Delivered: the context holds {coverage:.0%} of it.{at}"
-    tied = " The cut after rank k falls between equal scores." if ranks.tied else ""
+    budget = "" if trace.budget is None else f" within {trace.budget} tokens"
+    exact = "at no rank" if ranks.exact is None else f"at rank {ranks.exact}"
+    although = ""
+    if "embedder" in trace.stages:
+        # Another arm of a hybrid may have had it where the vectors had not.
+        by_vectors = ranks.exact is not None and ranks.exact <= n
+        although = (
+            f", although an exact search does ({f'complete {exact}' if by_vectors else 'by another arm'})"
+        )
     reasons = {
         "ingest": "the ingested documents do not hold the source's text.",
         "chunker": "the documents hold it, but no chunk does: the chunker dropped the text.",
-        "capacity": f"no choice of {k} chunks within the budget could carry what the query needs.{cut}",
+        "capacity": f"no choice of {k} chunks{budget} could carry what the query needs.{cut}",
         "embedder": (
             f"a chunk holds it, but an exact search by the embedder's similarity has it complete {exact}, "
             f"and only {n} candidates are handed on.{cut}"
         ),
-        "retriever": (
-            f"it was not complete among the {n} candidates that the retriever returned"
-            + (
-                "."
-                if "embedder" not in trace.stages
-                else f", although the embedder's own ranking has it complete {exact}."
-            )
-            + cut
-        ),
+        "retriever": f"the retriever does not return all of it among its {n} candidates{although}.{cut}",
         "reranker": (
             f"the retriever returned it (complete at rank {ranks.retrieved}), but after reranking it is "
             f"complete {'nowhere' if ranks.reranked is None else f'at rank {ranks.reranked}'} only, "
@@ -289,4 +289,5 @@ def _sentence(
         "packer": f"it was among the top {k} (complete at rank {final}), but the packer left it out.{cut}",
     }
     partly = f" The context holds {coverage:.0%} of it." if coverage else ""
-    return f"Lost at the {stage}: {reasons[stage]}{partly}{tied}"
+    tied = f" Its score is that of rank {k}: another order would be as good." if ranks.tied else ""
+    return f"Lost {at_stage(stage)}: {reasons[stage]}{partly}{tied}"

@@ -28,10 +28,20 @@ from ragdiag.diagnosis.evidence import Mask, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
 from ragdiag.trace import QueryTrace, Trace
 
-__all__ = ["LOSS_STAGES", "Checkpoint", "Ledger", "build_ledger"]
+__all__ = ["LOSS_STAGES", "Checkpoint", "Ledger", "at_stage", "build_ledger"]
 
 LOSS_STAGES = ("ingest", "chunker", "capacity", "embedder", "retriever", "reranker", "packer")
 """All that a loss can be charged to, in the order of the flow."""
+
+
+def at_stage(stage: str) -> str:
+    """Where something was lost, as the end of a sentence.
+
+    Example:
+        >>> at_stage("capacity"), at_stage("reranker")
+        ('to capacity', 'at the reranker')
+    """
+    return {"ingest": "at ingest", "capacity": "to capacity"}.get(stage, f"at the {stage}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ragdiag.diagnosis.evidence import Mask, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
-from ragdiag.stages.ranking import tied_at
+from ragdiag.stages.ranking import hangs_on_tie
 from ragdiag.trace import QueryTrace, Trace
 
 __all__ = ["UnitRanks", "rank_units"]
@@ -25,7 +25,7 @@ class UnitRanks:
         exact: in the exact search by the embedder's similarity, over all chunks.
         retrieved: in what the retriever returned.
         reranked: in the reranker's order.
-        tied: whether the cut after the top k falls between two equal scores.
+        tied: whether the cut after the top k separates the unit's rank from an equal score on the other side.
     """
 
     exact: int | None
@@ -57,8 +57,10 @@ def rank_units(
         in_exact = complete(by_rank)
     in_retrieved = of_ranking(trace.positions(query.retrieved))
     in_reranked = nowhere if query.reranked is None else of_ranking(trace.positions(query.reranked))
-    tied = tied_at([hit.score for hit in query.ranking], trace.top_k)
-    return tuple(UnitRanks(*ranks, tied) for ranks in zip(in_exact, in_retrieved, in_reranked, strict=True))
+    in_final = in_retrieved if query.reranked is None else in_reranked
+    scores = [hit.score for hit in query.ranking]
+    tied = [hangs_on_tie(scores, rank, trace.top_k) for rank in in_final]
+    return tuple(map(UnitRanks, in_exact, in_retrieved, in_reranked, tied))
 
 
 def _first_ranks(

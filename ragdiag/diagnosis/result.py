@@ -207,8 +207,8 @@ class Diagnosis:
 
         Columns: ``query_id``; ``unit`` (its position in the query, from 0); ``stage`` that lost it; ``proof``
         (``observed``: the ledger saw it); ``coverage`` by the context; ``rank_exact``, ``rank_retrieved`` and
-        ``rank_reranked`` (where it is complete, from 1; missing where it never is); ``tied`` (the cut at k
-        falls between equal scores); ``query`` and ``evidence`` (texts).
+        ``rank_reranked`` (where it is complete, from 1; missing where it never is); ``tied`` (it scores
+        as much as the last of the top k); ``query`` and ``evidence`` (texts).
         """
         import pandas as pd
 

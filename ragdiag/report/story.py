@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ragdiag.diagnosis.explanation import ChunkSight, Explanation, Passage, UnitStory
+from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.report.figures import MISSING, count, of_things, percent
 from ragdiag.report.summary import rank_columns
-from ragdiag.report.words import at_stage
 
 __all__ = ["Story"]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.measures.statistics import Estimate
 from ragdiag.report.figures import count, of_things, share
-from ragdiag.report.words import BELONG_TO_NO_PLUG, PROOFS, at_stage, describe_stage
+from ragdiag.report.words import BELONG_TO_NO_PLUG, PROOFS, describe_stage
 from ragdiag.trace import Trace
 
 __all__ = ["Failure", "Measured", "Step", "Summary", "optional", "rank_columns"]
@@ -220,13 +221,12 @@ class Summary:
         return (note,)
 
     def _tie_note(self) -> Sequence[str]:
-        # A tie is the query's: whether it made the difference for the lost unit, nobody can say.
         tied = len({failure.query_id for failure in self.failures if failure.tied})
         if not tied:
             return ()
         note = (
-            f"Tied: in {of_things(tied, 'query', 'queries')} with lost units the cut after rank "
-            f"{self.trace.top_k} falls between equal scores, where another order would be as good."
+            f"Tied: in {of_things(tied, 'query', 'queries')} a lost unit scores as much as rank "
+            f"{self.trace.top_k}: another order would be as good."
         )
         return (note,)
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from ragdiag.trace import Trace
 
-__all__ = ["BELONG_TO_NO_PLUG", "PROOFS", "at_stage", "describe_measure", "describe_stage"]
+__all__ = ["BELONG_TO_NO_PLUG", "PROOFS", "describe_measure", "describe_stage"]
 
 PROOFS = {"observed": "seen in the ledger, not yet re-run"}
 """How well a label is proven."""
 
 BELONG_TO_NO_PLUG = ("ingest", "capacity")
 """Stages of the ledger that no plug of the pipeline stands for."""
-
-
-def at_stage(stage: str) -> str:
-    """Where something was lost, as the end of a sentence."""
-    return {"ingest": "at ingest", "capacity": "to capacity"}.get(stage, f"at the {stage}")
 
 
 def describe_stage(stage: str, trace: Trace) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["order_by_score", "tied_at"]
+__all__ = ["hangs_on_tie", "order_by_score"]
 
 
 def order_by_score(scores: ArrayLike) -> NDArray[np.intp]:
@@ -20,6 +20,14 @@ def order_by_score(scores: ArrayLike) -> NDArray[np.intp]:
     return np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
 
 
-def tied_at(scores: Sequence[float], cut: int) -> bool:
-    """Whether what is cut off after the first ``cut`` of descending ``scores`` hangs on a tie."""
-    return 0 < cut < len(scores) and scores[cut - 1] == scores[cut]
+def hangs_on_tie(scores: Sequence[float], rank: int | None, cut: int) -> bool:
+    """Whether the cut after ``cut`` descending scores separates ``rank`` (from 1) from an equal score.
+
+    Example:
+        >>> [hangs_on_tie([3.0, 2.0, 2.0, 1.0], rank, cut=2) for rank in (1, 2, 3, 4, None)]
+        [False, True, True, False, False]
+    """
+    if rank is None or not cut < len(scores):
+        return False
+    other = cut if rank <= cut else cut - 1  # the first score on the other side
+    return scores[rank - 1] == scores[other]

@@ -281,6 +281,22 @@ def test_the_solver_does_not_trade_characters_of_long_evidence_for_the_preferenc
         assert worths[0] == pytest.approx(worths[1], abs=1e-9), seed
 
 
+def test_a_cheap_chunk_is_kept_beside_a_dear_one_that_carries_more() -> None:
+    """Either the dear chunk alone, or the cheap one, which it contains, with a third: the latter is more."""
+    document = Document("d", "ab\ncdefgh")
+    query = Query("q", "?", [Evidence.of(Span("d", 0, 9))])
+    chunks = [Chunk.of(document, ranges) for ranges in ((0, 1), (0, 2), (3, 9))]
+    evidence = EvidenceMap([document], {"d": document}, chunks, [query]).of(query)
+    goal = Goal("soft", 1.0, 2, budget=10)
+    for limit in (2000, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(capacity, "_ENUMERATION_LIMIT", limit)
+            found = best_set(
+                evidence, evidence.carriers, goal, keep=np.zeros(1), tokens=[1, 10, 9].__getitem__
+            )
+        assert found.positions == (0, 2)
+
+
 def test_chunks_beyond_the_budget_and_without_evidence_are_left_out() -> None:
     document = Document("d", "one\ntwo\nthree")
     query = Query("q", "?", [Evidence.of(Span("d", 0, 7))])

@@ -137,6 +137,13 @@ def test_each_part_of_an_alternative_has_copies_of_its_own() -> None:
     assert coverage(unit, documents, elsewhere, copies=False) == [0.0]
 
 
+def test_spans_that_touch_are_parts_of_their_own() -> None:
+    documents = [Document("a", LONG + OTHER), Document("b", LONG), Document("c", OTHER)]
+    unit = Evidence.of(Span("a", 0, len(LONG)), Span("a", len(LONG), len(LONG + OTHER)))
+    elsewhere = [Chunk.of(document, (0, len(document.text))) for document in documents[1:]]
+    assert coverage(unit, documents, elsewhere) == [1.0]
+
+
 def test_overlapping_copies_count_each_for_itself() -> None:
     document = Document("d", "ab" * 15)
     unit = Evidence.of(Span("d", 0, 20))

@@ -227,7 +227,7 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
         (
             replace(PIPELINE, chunker=WholeChunker()),
             [half],
-            "Lost at the ingest: the ingested documents do not hold the source's text.",
+            "Lost at ingest: the ingested documents do not hold the source's text.",
         ),
         (
             dropping,
@@ -238,8 +238,7 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
             no_rerank,
             [DOCUMENT],
             (
-                "Lost at the capacity: no choice of 1 chunks within the budget could carry what the "
-                "query needs. "
+                "Lost to capacity: no choice of 1 chunks could carry what the query needs. "
                 "A chunk boundary cuts the evidence."
             ),
         ),
@@ -255,15 +254,14 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
         (
             text_only,
             [DOCUMENT],
-            "Lost at the retriever: it was not complete among the 1 candidates that the retriever returned.",
+            "Lost at the retriever: the retriever does not return all of it among its 1 candidates.",
         ),
         (
             hit_lost,
             [DOCUMENT],
             (
-                "Lost at the retriever: it was not complete among the 1 candidates that the "
-                "retriever returned, "
-                "although the embedder's own ranking has it complete at rank 1."
+                "Lost at the retriever: the retriever does not return all of it among its 1 candidates, "
+                "although an exact search does (complete at rank 1)."
             ),
         ),
     ]
@@ -284,7 +282,7 @@ def test_a_tie_at_the_cut_is_said() -> None:
     tied = replace(PIPELINE, reranker=TableReranker({THIRD.text: 2, FIRST.text: 1, SECOND.text: 1}))
     found = story(diagnose(tied, [DOCUMENT], [QUERY]))
     assert found.ranks.tied
-    assert found.sentence.endswith("The cut after rank k falls between equal scores.")
+    assert found.sentence.endswith("Its score is that of rank 2: another order would be as good.")
 
 
 def test_a_later_unit_of_a_later_query_is_found() -> None:

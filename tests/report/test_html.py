@@ -157,7 +157,8 @@ def test_lost_units_show_text_stage_and_ranks(page: Node, losing: Diagnosis) -> 
     assert rows[0] == ["Query", "Evidence", "Lost at", "Exact", "Retrieved", "Reranked"]
     assert len(rows) == 21
     assert ["rerankerreranker-0", "The reranker put this line last.", "reranker", "1", "1", "3"] in rows
-    assert any(row[2] == "chunkertied at the cut" and row[3] == "–" for row in rows)
+    assert any(row[2] == "capacitytied at the cut" and row[5] == "3" for row in rows)
+    assert any(row[2] == "chunker" and row[3] == "–" for row in rows)
     text = page.text
     assert "The worst 20 of 21 lost units" in text
     assert "– never complete in that ranking" in text

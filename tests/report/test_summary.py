@@ -66,7 +66,7 @@ def test_rescues_ties_and_doubtful_intervals_are_told(losing: Diagnosis) -> None
     assert "0.111 in all" in notes
     tied = losing.failures.loc[losing.failures["tied"], "query_id"].nunique()
     assert tied > 1
-    assert f"Tied: in {tied} queries with lost units the cut after rank 2" in notes
+    assert f"Tied: in {tied} queries a lost unit scores as much as rank 2" in notes
     assert "understate" in notes  # all of the evidence stands in one document
     quiet = " ".join(Summary(losing.select(["packer-0"])).notes)
     assert "Rescue" not in quiet

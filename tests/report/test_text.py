@@ -111,12 +111,13 @@ def test_a_loss_or_rescue_too_small_for_a_column_is_still_seen(losing: Diagnosis
 
 
 def test_failures_have_a_line_each_with_their_ranks(losing: Diagnosis) -> None:
-    few = losing.select(["reranker-0", "packer-0", "embedder-0"])
+    few = losing.select(["reranker-0", "packer-0", "embedder-0", "capacity-0"])
     lines = {line.split()[0]: line.split() for line in lines_of(few) if re.match(r"  \w+-0 ", line)}
     assert lines["reranker-0"] == ["reranker-0", "reranker", "reranker", "1", "1", "3"]
     assert lines["packer-0"] == ["packer-0", "packer", "packer", "1", "1", "2"]
-    assert lines["embedder-0"][2:] == ["embedder", str(_rank_of_embedder(few)), "–", "–", "tied"]
-    assert "the worst 3 of 3" in str(few)
+    assert lines["embedder-0"][2:] == ["embedder", str(_rank_of_embedder(few)), "–", "–"]
+    assert lines["capacity-0"][-2:] == ["3", "tied"]
+    assert "the worst 4 of 4" in str(few)
     assert "All of them" not in str(few)
     assert not any(line.endswith(" tied") for line in lines_of(losing.select(["packer-0"])))
     assert "the worst 8 of 21" in str(losing)
