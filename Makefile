@@ -26,7 +26,7 @@ bench: $(VENV)/installed-dev  ## Repeat every figure of the documentation (about
 	$(BIN)/python benchmarks/scifact.py
 	$(BIN)/python benchmarks/ledger_cost.py
 	$(BIN)/python benchmarks/exact_ranks.py
-	$(BIN)/python benchmarks/bm25_speed.py
+	$(BIN)/python benchmarks/bm25_speed.py --out benchmarks/results/bm25_speed.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

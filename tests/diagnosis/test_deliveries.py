@@ -42,13 +42,16 @@ def possible_missing(oracle: Oracle, query: Query, held: Held) -> set[int]:
     """How many characters may be missing, over all choices among equally near alternatives and copies."""
     choices = []
     for unit in query.evidence:
-        options = [
-            frozenset().union(*(copy - held for copy in copies))
+        by_alternative = [
+            [
+                frozenset().union(*(copy - held for copy in copies))
+                for copies in product(*(nearest(part, held) for part in oracle.parts(alternative)))
+            ]
             for alternative in unit.alternatives
-            for copies in product(*(nearest(part, held) for part in oracle.parts(alternative)))
         ]
-        least = min(map(len, options))
-        choices.append([option for option in options if len(option) == least])
+        # Whichever copies are taken, the alternative that lacks least lacks no more than this.
+        enough = min(max(map(len, options)) for options in by_alternative)
+        choices.append([option for options in by_alternative for option in options if len(option) <= enough])
     return {sum(i >= 0 for _, i in frozenset().union(*chosen)) for chosen in product(*choices)}
 
 
