@@ -20,7 +20,7 @@ from ragdiag.trace import QueryTrace, Trace
 if TYPE_CHECKING:
     from ragdiag.pipeline import Pipeline
 
-__all__ = ["Index", "check_documents", "chunk_all"]
+__all__ = ["Index", "check_documents", "check_unique", "chunk_all"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,7 @@ class Index:
     ) -> Index:
         """Chunk, embed and index ``documents``; see `Pipeline.index`."""
         check_documents(documents)
+        _warn_of_empty(documents)
         costs = Costs()
         with costs.measure("chunker", "documents cut", len(documents)):
             chunks = chunk_all(pipeline.chunker, documents, progress=progress)
@@ -74,7 +75,7 @@ class Index:
             DataError: two queries have the same id.
             StageError: a plug broke its contract.
         """
-        _check_unique("query", [query.id for query in queries])
+        check_unique("query", [query.id for query in queries])
         pipeline = self.pipeline
         costs = Costs(list(self.costs.stages))
         answers = self._ask(queries, costs, progress=progress)
@@ -163,21 +164,14 @@ class _Answers:
 
 
 def check_documents(documents: Sequence[Document]) -> None:
-    """Check that there are documents with unique ids; warn of empty ones.
+    """Check that there are documents, with unique ids.
 
     Raises:
         DataError: there are none, or two have the same id.
     """
     if not documents:
         raise DataError("the corpus is empty: there are no documents")
-    _check_unique("document", [document.id for document in documents])
-    empty = [document.id for document in documents if not document.text.strip()]
-    if empty:
-        warn(
-            f"{len(empty)} of {len(documents)} documents hold no text, the first is {empty[0]!r}",
-            RagdiagWarning,
-            stacklevel=4,
-        )
+    check_unique("document", [document.id for document in documents])
 
 
 def chunk_all(
@@ -204,7 +198,22 @@ def chunk_all(
     return tuple(chunks.values())
 
 
-def _check_unique(what: str, ids: Sequence[str]) -> None:
+def check_unique(what: str, ids: Sequence[str]) -> None:
+    """Check that no two of ``what`` have the same id.
+
+    Raises:
+        DataError: naming the first id that comes twice.
+    """
     repeated = [id_ for id_, times in Counter(ids).items() if times > 1]
     if repeated:
         raise DataError(f"{len(repeated)} {what} ids are not unique, the first is {repeated[0]!r}")
+
+
+def _warn_of_empty(documents: Sequence[Document]) -> None:
+    empty = [document.id for document in documents if not document.text.strip()]
+    if empty:
+        warn(
+            f"{len(empty)} of {len(documents)} documents hold no text, the first is {empty[0]!r}",
+            RagdiagWarning,
+            stacklevel=5,
+        )

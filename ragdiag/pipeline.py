@@ -66,11 +66,14 @@ class Pipeline:
             "packer": Packer,
         }
         for stage, plug in self.plugs.items():
-            if not isinstance(plug, protocols[stage]):
+            if isinstance(plug, type) or not isinstance(plug, protocols[stage]):
                 methods = sorted(name for name in vars(protocols[stage]) if not name.startswith("_"))
-                raise ConfigError(f"{stage}: {type(plug).__name__} must have {' and '.join(methods)}")
-        if self.top_k < 1:
-            raise ConfigError(f"top_k must be at least 1, got {self.top_k}")
+                got = f"the class {plug.__name__}" if isinstance(plug, type) else type(plug).__name__
+                raise ConfigError(f"{stage}: expected an object with {' and '.join(methods)}, got {got}")
+        for name in ("candidates", "top_k"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.reranker is not None and self.candidates < self.top_k:
             raise ConfigError(f"candidates ({self.candidates}) must be at least top_k ({self.top_k})")
         if self.embedder is not None and not uses_vectors(self.retriever):

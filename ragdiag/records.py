@@ -192,7 +192,11 @@ class Query:
     def __post_init__(self) -> None:
         _require_text(self.id, "Query.id")
         _require_text(self.text, f"text of query {self.id!r}")
-        units = (self.evidence,) if isinstance(self.evidence, Evidence) else tuple(self.evidence)
+        if isinstance(self.evidence, Evidence):
+            raise DataError(
+                f"evidence of query {self.id!r} must be a list of Evidence: put the one in a list"
+            )
+        units = tuple(self.evidence)
         for unit in units:
             if not isinstance(unit, Evidence):
                 raise DataError(f"evidence of query {self.id!r} must be Evidence values, got {unit!r}")

@@ -167,7 +167,7 @@ def test_public_names_are_sorted_and_there() -> None:
 
 def test_public_names_of_the_core_are_all_exported() -> None:
     """What records, errors, costs, trace, index and pipeline make public, and the call and its result."""
-    helpers = {"Alternative", "check_documents", "chunk_all", "count_tokens"}
+    helpers = {"Alternative", "check_documents", "check_unique", "chunk_all", "count_tokens"}
     for name in ("records", "errors", "costs", "trace", "index", "pipeline", "diagnosis.diagnose"):
         module = importlib.import_module(f"ragdiag.{name}")
         for public in set(module.__all__) - helpers:

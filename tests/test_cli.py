@@ -316,7 +316,7 @@ def test_a_missing_file_is_named(name: str, folder: Path, capsys: pytest.Capture
         (
             "pipeline.toml",
             b"top_k = 0\n" + PIPELINE.partition("\n")[2].encode(),
-            "pipeline.toml: top_k must be at least 1, got 0",
+            "pipeline.toml: top_k must be a whole number of at least 1, got 0",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and "." not in value else "",

@@ -316,12 +316,17 @@ class Budgeted:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"chunker": TableReranker({})}, "chunker: TableReranker must have chunk"),
-        ({"embedder": WholeChunker()}, "embedder: WholeChunker must have embed_documents and embed_queries"),
-        ({"retriever": WholeChunker()}, "retriever: WholeChunker must have build"),
-        ({"reranker": WholeChunker()}, "reranker: WholeChunker must have score"),
-        ({"packer": WholeChunker()}, "packer: WholeChunker must have pack"),
-        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"chunker": TableReranker({})}, "chunker: expected an object with chunk, got TableReranker"),
+        (
+            {"embedder": WholeChunker()},
+            "embedder: expected an object with embed_documents and embed_queries, got WholeChunker",
+        ),
+        ({"retriever": WholeChunker()}, "retriever: expected an object with build, got WholeChunker"),
+        ({"reranker": WholeChunker()}, "reranker: expected an object with score, got WholeChunker"),
+        ({"packer": WholeChunker()}, "packer: expected an object with pack, got WholeChunker"),
+        ({"chunker": WholeChunker}, "chunker: expected an object with chunk, got the class WholeChunker"),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1, got 0"),
+        ({"top_k": 2.0}, "top_k must be a whole number of at least 1, got 2.0"),
         ({"top_k": 5, "candidates": 4}, r"candidates \(4\) must be at least top_k \(5\)"),
         ({"retriever": BM25Retriever()}, "BM25Retriever ignores vectors: drop the embedder"),
         (

@@ -145,11 +145,12 @@ def test_evidence_keeps_alternatives_as_tuples_however_they_come() -> None:
     assert Evidence.of(WholeDocument("x"), WholeDocument("x")).doc_ids == ("x",)
 
 
-def test_a_query_takes_one_unit_or_several() -> None:
+def test_a_query_takes_a_list_of_units() -> None:
     unit = Evidence.of(Span("d", 0, 1))
-    alone = Query("q", "?", unit)  # type: ignore[arg-type]
-    assert alone.evidence == Query("q", "?", [unit]).evidence == (unit,)
-    assert alone.assessed
+    assert Query("q", "?", [unit]).evidence == (unit,)
+    assert Query("q", "?", [unit]).assessed
+    with pytest.raises(DataError, match="evidence of query 'q' must be a list of Evidence"):
+        Query("q", "?", unit)  # type: ignore[arg-type]
     assert not Query("q", "?").assessed
     assert not Query("q", "?", answerable=False).assessed
 

@@ -8,6 +8,7 @@ from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.diagnosis.exact import search_exactly
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.errors import ConfigError, DataError
+from ragdiag.index import check_documents, check_unique
 from ragdiag.pipeline import Pipeline
 from ragdiag.records import Document, Query
 from ragdiag.spans import check_evidence
@@ -50,16 +51,17 @@ def diagnose(
     Example:
         >>> from ragdiag import BM25Retriever, Evidence, RecursiveChunker, Span
         >>> faq = Document("faq", "Returns are free. Refunds take five days.")
-        >>> query = Query("q1", "How long do refunds take?", Evidence.of(Span.find(faq, "five days")))
+        >>> query = Query("q1", "How long do refunds take?", [Evidence.of(Span.find(faq, "five days"))])
         >>> pipeline = Pipeline(chunker=RecursiveChunker(size=24), retriever=BM25Retriever(), top_k=1)
         >>> diagnose(pipeline, [faq], [query]).recall
         1.0
     """
     if not 0 < min_coverage <= 1:
         raise ConfigError(f"min_coverage must be in (0, 1], got {min_coverage!r}")
+    check_documents(documents)
+    check_unique("query", [query.id for query in queries])
     originals = {source.id: source for source in (documents if sources is None else sources)}
-    if sources is not None and len(originals) != len(sources):
-        raise DataError("source ids are not unique")
+    check_unique("source", [source.id for source in sources or ()])
     assessed = [query for query in queries if query.assessed]
     if not assessed:
         raise DataError(

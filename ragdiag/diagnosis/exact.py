@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragdiag.diagnosis.evidence import QueryEvidence
+from ragdiag.errors import StageError
 from ragdiag.index import Index
 from ragdiag.records import Query, Request
 from ragdiag.stages import boundary
@@ -72,6 +73,8 @@ def _text_arms(index: Index, retriever: Retriever, searcher: Searcher) -> Iterat
     """The searchers of all arms, at any depth, that ignore vectors; built where not declared."""
     arms = arms_of(retriever)
     built: Sequence[Searcher | None] = getattr(searcher, "arms", [None] * len(arms))
+    if len(built) != len(arms):
+        raise StageError("retriever", f"declares {len(arms)} arms, but its searcher {len(built)}")
     for arm, own in zip(arms, built, strict=True):
         vectors = index.vectors if uses_vectors(arm) else None
         if arms_of(arm):

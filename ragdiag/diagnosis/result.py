@@ -275,7 +275,14 @@ class Diagnosis:
         import pandas as pd
 
         n, k = self.trace.candidates, self.trace.top_k
-        specs = ["Recall", "All", "Hit", "MRR", "CP", "Precision", "IoU"]
+        delivered = "" if self.min_coverage == 1 else f"(min_coverage={self.min_coverage})"
+        specs = [
+            "Recall",
+            *(f"{name}{delivered}" for name in ("All", "Hit", "MRR")),
+            "CP",
+            "Precision",
+            "IoU",
+        ]
         specs += [f"Recall@{cut}" for cut in sorted({1, k, n})]
         if self.trace.chunk_tokens is not None:
             specs += [f"Recall@{budget}t" for budget in _BUDGETS]

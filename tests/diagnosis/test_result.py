@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
-from plugs import AnyPacker, BudgetPacker, LineChunker, SeededEmbedder, SeededReranker, WholeChunker
+from plugs import (
+    AnyPacker,
+    BudgetPacker,
+    CountingEmbedder,
+    LineChunker,
+    SeededEmbedder,
+    SeededReranker,
+    WholeChunker,
+)
 from random_cases import Case, cases
 
 from ragdiag import (
@@ -399,3 +407,26 @@ def test_data_that_cannot_be_diagnosed_is_refused() -> None:
         diagnose(PIPELINE, [*DOCUMENTS, DOCUMENTS[0]], QUERIES)
     with pytest.raises(DataError, match="there are no documents"):
         diagnose(PIPELINE, [], QUERIES, sources=DOCUMENTS)
+
+
+def test_bad_ids_are_found_before_anything_is_embedded() -> None:
+    embedder = CountingEmbedder(HashingEmbedder(8))
+    pipeline = Pipeline(chunker=LineChunker(), embedder=embedder, retriever=ExactRetriever())
+    document = Document("d", "one line")
+    query = Query("q", "?", [Evidence.of(Span("d", 0, 3))])
+    with pytest.raises(DataError, match="1 query ids are not unique, the first is 'q'"):
+        diagnose(pipeline, [document], [query, query])
+    with pytest.raises(DataError, match="the corpus is empty"):
+        diagnose(pipeline, [], [query])
+    assert embedder.documents == []
+
+
+def test_measures_count_a_unit_as_delivered_where_the_diagnosis_does() -> None:
+    document = Document("d", "one line\nand another")
+    query = Query("q", "one line", [Evidence.of(Span("d", 0, 12))])
+    pipeline = Pipeline(chunker=LineChunker(), retriever=BM25Retriever(), top_k=1)
+    measures = diagnose(pipeline, [document], [query], min_coverage=0.5).measures.set_index("measure")[
+        "value"
+    ]
+    assert measures["All(min_coverage=0.5)"] == 1
+    assert "All" not in measures

@@ -290,7 +290,7 @@ def test_each_kind_is_a_stage_whose_options_have_types(stage: str, kind: str) ->
             f"{MINIMAL}[packer]\nkind = 'token-budget'\nmax_tokens = 5\ncounter = 3\n",
             "packer.counter: expected a valid string, got 3",
         ),
-        (f"top_k = 0\n{MINIMAL}", "top_k must be at least 1, got 0"),
+        (f"top_k = 0\n{MINIMAL}", "top_k must be a whole number of at least 1, got 0"),
         (f"{MINIMAL}[embedder]\nkind = 'hashing'\n", "BM25Retriever ignores vectors: drop the embedder"),
     ],
 )
