@@ -92,3 +92,11 @@ def test_the_notebook_executes_and_its_tables_are_the_ones_that_are_kept(
 def plain(cell: nbformat.NotebookNode) -> list[str]:
     """The plain text of a cell's outputs."""
     return [output["data"]["text/plain"] for output in cell.get("outputs", []) if "data" in output]
+
+
+def test_the_readme_shows_what_the_demo_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = next(
+        block for block in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL) if "WHERE THE" in block
+    )
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().out.startswith(shown.rstrip("\n") + "\n")
