@@ -146,11 +146,12 @@ def _rank_legend(summary: Summary) -> str:
 def _measures(summary: Summary) -> list[str]:
     k, n = summary.trace.top_k, summary.trace.candidates
     shown = {*_MEASURES, *(f"Recall@{cut_at}" for cut_at in (1, k, n))}
+    rows = [row for row in summary.measures if row.measure.partition("(")[0] in shown]
+    width = max(14, *(len(row.measure) + 1 for row in rows))
     lines = [
-        f"  {row.measure:<14}{share(row.value):>6}  {interval(row.low, row.high):<13}  "
+        f"  {row.measure:<{width}}{share(row.value):>6}  {interval(row.low, row.high):<13}  "
         f"{describe_measure(row.measure)}"
-        for row in summary.measures
-        if row.measure in shown
+        for row in rows
     ]
     more = "  More: diagnosis.measures, diagnosis.measure(spec)."
     return ["MEASURES, with 95% intervals", *lines, more]

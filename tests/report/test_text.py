@@ -236,3 +236,9 @@ def test_several_spans_and_copies() -> None:
     assert "passage 1 of 2, all are needed; 1 exact copy elsewhere would do as well" in flat
     assert "passage 2 of 2, all are needed" in flat
     assert text.count("⟦") == 2
+
+
+def test_measures_say_from_which_coverage_a_unit_counts(losing: Diagnosis) -> None:
+    lenient = str(replace(losing, min_coverage=0.5))
+    assert re.search(r"^  All\(min_coverage=0\.5\) +0\.\d{3} ", lenient, flags=re.MULTILINE)
+    assert max(map(len, lenient.splitlines())) <= 100
