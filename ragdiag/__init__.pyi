@@ -18,8 +18,10 @@ from .formats import (
     read_documents,
     read_pipeline,
     read_queries,
+    read_trace,
     write_documents,
     write_queries,
+    write_trace,
 )
 from .index import Index
 from .pipeline import Pipeline
@@ -80,8 +82,10 @@ __all__ = [
     "read_documents",
     "read_pipeline",
     "read_queries",
+    "read_trace",
     "write_documents",
     "write_queries",
+    "write_trace",
 ]
 
 __version__: str
