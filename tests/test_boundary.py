@@ -34,7 +34,7 @@ def run(**plugs: Any) -> Trace:
     return replace(PIPELINE, **plugs).run(DOCUMENTS, QUERIES)
 
 
-def refused(stage: str, message: str, where: str = "", **plugs: Any) -> None:
+def check_refused(stage: str, message: str, where: str = "", **plugs: Any) -> None:
     """The run is refused, and the error says all of it."""
     with pytest.raises(StageError) as caught:
         run(**plugs)
@@ -63,12 +63,12 @@ def refused(stage: str, message: str, where: str = "", **plugs: Any) -> None:
     ids=["outside", "other document", "other text", "same id", "text", "nothing"],
 )
 def test_chunks_that_no_document_holds(make: Callable[[Document], Any], message: str) -> None:
-    refused("chunker", message, "document 'a'", chunker=AnyChunker(make))
+    check_refused("chunker", message, "document 'a'", chunker=AnyChunker(make))
 
 
 def test_the_same_chunk_id_in_two_documents() -> None:
     numbered = AnyChunker(lambda d: [replace(WholeChunker().chunk(d)[0], id="0")])
-    refused(
+    check_refused(
         "chunker",
         "the chunk id '0' already stands for a chunk of document 'a'",
         "document 'b'",
@@ -77,7 +77,7 @@ def test_the_same_chunk_id_in_two_documents() -> None:
 
 
 def test_no_chunks_at_all() -> None:
-    refused("chunker", "made no chunk from 2 documents", chunker=AnyChunker(lambda _: []))
+    check_refused("chunker", "made no chunk from 2 documents", chunker=AnyChunker(lambda _: []))
 
 
 def test_text_may_differ_in_whitespace() -> None:
@@ -146,7 +146,9 @@ def ones(texts: Sequence[str]) -> Any:
 )
 def test_vectors_that_are_none(make: Callable[[Sequence[str]], Any], message: str) -> None:
     order = replace(PIPELINE.retriever, uses_vectors=True)  # type: ignore[type-var]
-    refused("embedder", f"embed_documents: {message}", embedder=AnyEmbedder(make, ones), retriever=order)
+    check_refused(
+        "embedder", f"embed_documents: {message}", embedder=AnyEmbedder(make, ones), retriever=order
+    )
     with pytest.raises(StageError, match=r"^embedder: embed_queries: (expected|1 of 2)"):
         run(embedder=AnyEmbedder(ones, make), retriever=order)
 
@@ -155,7 +157,7 @@ def test_queries_of_another_dimension_than_documents() -> None:
     other = AnyEmbedder(ones, lambda t: ones(t)[:, :2])
     order = replace(PIPELINE.retriever, uses_vectors=True)  # type: ignore[type-var]
     message = "embed_queries: expected 3 dimensions as for documents, got 2"
-    refused("embedder", message, embedder=other, retriever=order)
+    check_refused("embedder", message, embedder=other, retriever=order)
 
 
 def test_any_float_type_and_plain_lists_become_float32() -> None:
@@ -196,14 +198,14 @@ def found(make: Callable[[Sequence[Chunk]], Any]) -> AnyRetriever:
     ids=["unknown", "repeated", "too many", "NaN", "infinite", "minus infinite", "ascending", "tuples"],
 )
 def test_rankings_that_are_none(make: Callable[[Sequence[Chunk]], Any], message: str) -> None:
-    refused("retriever", message, "query 'q1'", retriever=found(make))
+    check_refused("retriever", message, "query 'q1'", retriever=found(make))
 
 
 def test_the_query_that_went_wrong_is_named() -> None:
     later = AnyRetriever(
         lambda _, r, __: [Hit("nope", 1.0)] if r.query_id == "q2" else [], uses_vectors=False
     )
-    refused("retriever", "unknown chunk", "query 'q2'", retriever=later)
+    check_refused("retriever", "unknown chunk", "query 'q2'", retriever=later)
 
 
 @dataclass
@@ -230,13 +232,15 @@ class Answers:
 def test_a_number_of_rankings_other_than_that_of_queries() -> None:
     wrong: list[list[list[Hit]]] = [[[]], [[], [], []], []]
     for rankings in wrong:
-        refused("retriever", f"expected 2 rankings, got {len(rankings)}", retriever=Built(Answers(rankings)))
+        check_refused(
+            "retriever", f"expected 2 rankings, got {len(rankings)}", retriever=Built(Answers(rankings))
+        )
 
 
 @pytest.mark.parametrize("junk", [None, [], "index", object()])
 def test_an_index_that_cannot_be_searched(junk: Any) -> None:
     message = f"build must return a Searcher, got {type(junk).__name__}"
-    refused("retriever", message, retriever=Built(junk))
+    check_refused("retriever", message, retriever=Built(junk))
 
 
 def test_fewer_hits_than_asked_for_and_equal_scores_are_allowed() -> None:
@@ -260,7 +264,7 @@ def test_fewer_hits_than_asked_for_and_equal_scores_are_allowed() -> None:
     ids=["too few", "2-D", "one number", "NaN", "infinite"],
 )
 def test_scores_that_are_none(make: Callable[[str, Sequence[str]], Any], message: str) -> None:
-    refused("reranker", message, "query 'q1'", reranker=AnyReranker(make))
+    check_refused("reranker", message, "query 'q1'", reranker=AnyReranker(make))
 
 
 def test_equal_scores_keep_the_order_and_nothing_is_scored_where_nothing_was_found() -> None:
@@ -303,7 +307,7 @@ def test_equal_scores_keep_the_order_and_nothing_is_scored_where_nothing_was_fou
     ids=["invented", "repeated", "another document", "widened", "changed", "text not cut", "text alone"],
 )
 def test_contexts_that_were_not_given(make: Callable[[Sequence[Chunk]], Any], message: str) -> None:
-    refused("packer", message, "query 'q1'", packer=AnyPacker(make))
+    check_refused("packer", message, "query 'q1'", packer=AnyPacker(make))
 
 
 def test_a_packer_may_drop_reorder_and_shorten() -> None:

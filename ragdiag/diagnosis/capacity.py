@@ -183,7 +183,7 @@ def _by_solver(
     program.require_value(value)
     second = program.maximize(program.kept(keep), time_limit)
     if second is None or not second.exact:
-        return _as_set(best)
+        return _as_set(best, exact=False)  # its worth is proven, which of the equals it should be is not
     preferred = _as_set(program.chosen(second.x))
     # The solver's tolerances would trade a few characters of value for the preference.
     return preferred if _worth(evidence, preferred.atoms, goal, keep)[0] >= value else _as_set(best)

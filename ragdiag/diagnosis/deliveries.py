@@ -9,7 +9,7 @@ from operator import or_
 import numpy as np
 
 from ragdiag.diagnosis.evidence import EvidenceMap, Mask, QueryEvidence
-from ragdiag.measures.overlap import Delivery
+from ragdiag.measures.delivery import Delivery
 from ragdiag.records import Chunk, Query, WholeDocument
 
 __all__ = ["deliver", "is_relevant"]

@@ -23,7 +23,8 @@ from ragdiag.diagnosis.explanation import Explanation, explain_query
 from ragdiag.diagnosis.ledger import Ledger, build_ledger
 from ragdiag.diagnosis.ranks import UnitRanks, rank_units
 from ragdiag.errors import DataError
-from ragdiag.measures.overlap import Delivery, SpanMeasure, parse_measure
+from ragdiag.measures.delivery import Delivery
+from ragdiag.measures.overlap import SpanMeasure, parse_measure
 from ragdiag.measures.statistics import Clusters, Estimate, interval
 from ragdiag.records import Document, Query, Span
 from ragdiag.trace import Trace

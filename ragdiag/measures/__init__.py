@@ -1,10 +1,10 @@
 """What a run is worth in numbers: span measures, and means with an interval."""
 
+from ragdiag.measures.delivery import Delivery
 from ragdiag.measures.overlap import (
     MRR,
     All,
     ContextPrecision,
-    Delivery,
     Hit,
     IoU,
     Omega,

@@ -167,9 +167,10 @@ def test_an_unproven_value_is_flagged_and_an_unproven_preference_is_not_taken() 
     for keep in (np.array([1.0, 0.0]), np.array([0.0, 1.0])):
         unproven = solve_in_no_time(evidence, goal, keep, proofs=[False])
         assert not unproven.exact
-        proven = solve_in_no_time(evidence, goal, keep, proofs=[True, False])
-        assert proven.exact
-        assert proven.positions == unproven.positions
+        preferred_in_vain = solve_in_no_time(evidence, goal, keep, proofs=[True, False])
+        assert not preferred_in_vain.exact
+        assert preferred_in_vain.positions == unproven.positions
+        assert solve_in_no_time(evidence, goal, keep, proofs=[True, True]).exact
 
 
 def test_a_budget_that_fills_up_ends_the_fallback() -> None:

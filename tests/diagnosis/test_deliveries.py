@@ -14,7 +14,7 @@ from random_cases import corpora, questions
 
 from ragdiag.diagnosis.deliveries import deliver, is_relevant
 from ragdiag.diagnosis.evidence import EvidenceMap
-from ragdiag.measures.overlap import Delivery
+from ragdiag.measures.delivery import Delivery
 from ragdiag.records import Chunk, Document, Evidence, Query, Span, WholeDocument
 
 NOTHING: Held = frozenset()
