@@ -46,16 +46,22 @@ def nonspace_before(text: str) -> NDArray[np.int64]:
     return counts
 
 
-def merge(ranges: Iterable[Range]) -> list[Range]:
-    """The union of ``ranges`` as sorted ranges that neither overlap nor touch.
+def merge(ranges: Iterable[Range], *, touching: bool = True) -> list[Range]:
+    """The union of ``ranges`` as sorted ranges that do not overlap.
+
+    Args:
+        ranges: in any order.
+        touching: whether ranges that touch become one; else only those that overlap do.
 
     Example:
         >>> merge([(5, 8), (0, 3), (3, 5), (10, 12)])
         [(0, 8), (10, 12)]
+        >>> merge([(0, 3), (3, 5), (4, 8)], touching=False)
+        [(0, 3), (3, 8)]
     """
     union: list[Range] = []
     for start, end in sorted(ranges):
-        if union and start <= union[-1][1]:
+        if union and (start < union[-1][1] or (touching and start == union[-1][1])):
             union[-1] = (union[-1][0], max(end, union[-1][1]))
         else:
             union.append((start, end))

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from itertools import pairwise
+from operator import or_
 from typing import TypeAlias
 
 import numpy as np
@@ -95,6 +97,11 @@ class QueryEvidence:
         for part in alternative.parts:
             lacking |= max(part, key=lambda copy: self.weight(copy & atoms)) & ~atoms
         return lacking
+
+    @cached_property
+    def context(self) -> Mask:
+        """The atoms that the chunks of the context cover together."""
+        return reduce(or_, self.delivered, 0)
 
     def mask_of(self, positions: Iterable[int]) -> Mask:
         """The atoms that a set of chunks covers together."""
@@ -361,16 +368,8 @@ def disjoint(alternative: Sequence[Span | WholeDocument]) -> list[Span | WholeDo
         if isinstance(part, Span):
             ranges[part.doc_id].append((part.start, part.end))
     joined = [
-        Span(doc_id, start, end) for doc_id, found in ranges.items() for start, end in _join_overlaps(found)
+        Span(doc_id, start, end)
+        for doc_id, found in ranges.items()
+        for start, end in merge(found, touching=False)
     ]
     return [*dict.fromkeys(whole), *joined]
-
-
-def _join_overlaps(ranges: Iterable[Range]) -> list[Range]:
-    joined: list[Range] = []
-    for start, end in sorted(ranges):
-        if joined and start < joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined

@@ -47,14 +47,13 @@ def search_exactly(
     rows = [row_of[query.id] for query in queries]
     targets = [np.array(sorted(e.carriers), dtype=np.intp) for e in evidence]
     ranks = exact_ranks(trace.vectors, trace.query_vectors[rows], targets, trace.similarity)
-    by_text = [_text_candidates(index, trace, queries)] if arms_of(index.pipeline.retriever) else []
     found = []
-    for i, (positions, of_query) in enumerate(zip(targets, ranks, strict=True)):
+    for positions, of_query, by_text in zip(
+        targets, ranks, _text_candidates(index, trace, queries), strict=True
+    ):
         rank_of = dict(zip(positions.tolist(), of_query.tolist(), strict=True))
-        candidates = {position for position, rank in rank_of.items() if rank <= trace.candidates}
-        for sets in by_text:
-            candidates |= sets[i] & rank_of.keys()
-        found.append(ExactSearch(rank_of, frozenset(candidates)))
+        by_vector = {position for position, rank in rank_of.items() if rank <= trace.candidates}
+        found.append(ExactSearch(rank_of, frozenset(by_vector | (by_text & rank_of.keys()))))
     return found
 
 

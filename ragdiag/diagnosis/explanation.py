@@ -16,9 +16,10 @@ from ragdiag.trace import Trace
 if TYPE_CHECKING:
     from ragdiag.diagnosis.result import Diagnosis
 
-__all__ = ["ChunkSight", "Explanation", "Passage", "UnitStory", "explain_query"]
+__all__ = ["CONTEXT_CHARACTERS", "ChunkSight", "Explanation", "Passage", "UnitStory", "explain_query"]
 
-_CONTEXT_CHARACTERS = 160
+CONTEXT_CHARACTERS = 160
+"""How much of its source is shown on each side of a piece of evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,23 @@ class UnitStory:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """One query's story; prints as text, shows as HTML in a notebook."""
+    """One query's story; prints as text, shows as HTML in a notebook.
+
+    Attributes:
+        query_id, query: whose story it is.
+        recall: the mean coverage of its units by the context.
+        candidates, top_k: n and k.
+        stage_of: the stage charged with what is lost on the way to each checkpoint, by the checkpoint's name,
+            in the order of the flow; the start is not among them.
+        units: the stories of its units.
+    """
 
     query_id: str
     query: str
     recall: float
     candidates: int
     top_k: int
+    stage_of: Mapping[str, str]
     units: tuple[UnitStory, ...]
 
     def __repr__(self) -> str:
@@ -129,13 +140,13 @@ def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
     evidence = evidence_map.of(query, trace[query.id].context)
     names = [checkpoint.name for checkpoint in ledger.checkpoints]
     first = int((ledger.owner < position).sum())
+    sight = _Sight(diagnosis, position, evidence_map)
     stories = []
     for number, unit in enumerate(query.evidence):
         row = first + number
         best = _furthest_alternative(evidence, number)
         ranks = diagnosis.outcomes[position].ranks[number]
         stage = ledger.label(row)
-        sight = _Sight(diagnosis, position, evidence_map)
         passages = tuple(sight.passage(part) for part in disjoint(unit.alternatives[best]))
         stories.append(
             UnitStory(
@@ -149,20 +160,18 @@ def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
             )
         )
     recall = float(ledger.values("soft")[position, -1])
-    return Explanation(query.id, query.text, recall, trace.candidates, trace.top_k, tuple(stories))
+    stage_of = {checkpoint.name: checkpoint.stage for checkpoint in ledger.checkpoints if checkpoint.stage}
+    return Explanation(query.id, query.text, recall, trace.candidates, trace.top_k, stage_of, tuple(stories))
 
 
 def _furthest_alternative(evidence: QueryEvidence, number: int) -> int:
     """The alternative that the context covers best, else the one that the chunks do."""
-    context = 0
-    for atoms in evidence.delivered:
-        context |= atoms
     chunks = evidence.mask_of(evidence.carriers)
     alternatives = evidence.units[number]
     return max(
         range(len(alternatives)),
         key=lambda i: (
-            evidence.share(alternatives[i], context),
+            evidence.share(alternatives[i], evidence.context),
             evidence.share(alternatives[i], chunks),
             -i,
         ),
@@ -204,17 +213,20 @@ class _Sight:
         copies: int,
     ) -> Passage:
         text = source.text
-        sights = [
-            self._chunk(position, held[position], source, start, end, whole=whole)
-            for position in sorted(held)
-        ]
+        sights = []
+        nonspace = nonspace_before(text[start:end])
+        for position in sorted(held):
+            inside = [(max(start, low) - start, min(end, high) - start) for low, high in held[position]]
+            covered = sum(int(nonspace[high] - nonspace[low]) for low, high in inside)
+            share = 1.0 if whole else covered / int(nonspace[-1])
+            sights.append(self._chunk(position, held[position], share))
         return Passage(
             doc_id=source.id,
             start=start,
             end=end,
-            before="" if whole else text[max(0, start - _CONTEXT_CHARACTERS) : start],
-            text=text[start : min(end, 2 * _CONTEXT_CHARACTERS)] if whole else text[start:end],
-            after="" if whole else text[end : end + _CONTEXT_CHARACTERS],
+            before="" if whole else text[max(0, start - CONTEXT_CHARACTERS) : start],
+            text=text[start : min(end, 2 * CONTEXT_CHARACTERS)] if whole else text[start:end],
+            after="" if whole else text[end : end + CONTEXT_CHARACTERS],
             whole=whole,
             copies=copies,
             boundaries=() if whole else self._boundaries(source.id, held, start, end),
@@ -234,17 +246,12 @@ class _Sight:
         offsets = {offset for ranges in placed if ranges for offset in (ranges[0][0], ranges[-1][1])}
         return tuple(sorted(offset for offset in offsets if start < offset < end))
 
-    def _chunk(
-        self, position: int, ranges: Sequence[Range], source: Document, start: int, end: int, *, whole: bool
-    ) -> ChunkSight:
+    def _chunk(self, position: int, ranges: Sequence[Range], share: float) -> ChunkSight:
         chunk_id = self._trace.chunks[position].id
-        counts = nonspace_before(source.text[start:end])
-        inside = [(max(start, low) - start, min(end, high) - start) for low, high in ranges]
-        covered = sum(int(counts[high] - counts[low]) for low, high in inside)
         return ChunkSight(
             chunk_id=chunk_id,
             ranges=tuple(ranges),
-            share=1.0 if whole else covered / int(counts[-1]),
+            share=share,
             rank_exact=self._exact.get(position),
             rank_retrieved=self._retrieved.get(chunk_id),
             rank_reranked=self._reranked.get(chunk_id),

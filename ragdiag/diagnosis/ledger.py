@@ -172,9 +172,6 @@ def _looks(
     def among(positions: Sequence[int] | frozenset[int]) -> _Candidates:
         return {position: carriers[position] for position in positions if position in carriers}
 
-    context = 0
-    for atoms in evidence.delivered:
-        context |= atoms
     looks = [
         _Look(Checkpoint("everything", None), atoms=-1),
         _Look(Checkpoint("documents", "ingest"), atoms=evidence.ingested),
@@ -189,7 +186,7 @@ def _looks(
         top = among(trace.positions(query.reranked[: trace.top_k]))
         looks.append(_Look(Checkpoint("reranked top k", "reranker"), candidates=top))
     if "packer" in trace.stages:
-        looks.append(_Look(Checkpoint("context", "packer"), atoms=context))
+        looks.append(_Look(Checkpoint("context", "packer"), atoms=evidence.context))
     return looks
 
 

@@ -24,7 +24,7 @@ from ragdiag.diagnosis.ledger import Ledger, build_ledger
 from ragdiag.diagnosis.ranks import UnitRanks, rank_units
 from ragdiag.errors import DataError
 from ragdiag.measures.delivery import Delivery
-from ragdiag.measures.overlap import SpanMeasure, parse_measure
+from ragdiag.measures.overlap import Recall, SpanMeasure, parse_measure
 from ragdiag.measures.statistics import Clusters, Estimate, interval
 from ragdiag.records import Document, Query, Span
 from ragdiag.trace import Trace
@@ -308,7 +308,7 @@ class Diagnosis:
         rows = []
         for name, key in rankings.items():
             for k in range(1, self.trace.candidates + 1):
-                measure = parse_measure(f"Recall@{k}")
+                measure = Recall(k)
                 recall = self._estimate(np.array([measure(o.deliveries[key]) for o in self.outcomes]))
                 rows.append((name, k, recall.value, recall.low, recall.high))
         return pd.DataFrame(rows, columns=["ranking", "k", "recall", "low", "high"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ragdiag.errors import DataError
-from ragdiag.formats.jsonl import located, read_lines, write_lines
+from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.records import Document
 
 __all__ = ["read_documents", "write_documents"]
@@ -47,16 +47,11 @@ def write_documents(path: str | Path, documents: Iterable[Document]) -> None:
 
 
 def _read_file(path: Path) -> list[Document]:
-    from ragdiag.formats.lines import DocumentLine, check_line  # pydantic is heavy
+    from ragdiag.formats.lines import DocumentLine, read_entries  # pydantic is heavy
 
     documents = []
-    first_at: dict[str, int] = {}
-    for number, line in read_lines(path):
-        with located(f"{path}:{number}"):
-            entry = check_line(DocumentLine, line)
-            if entry.id in first_at:
-                raise DataError(f"id: {entry.id!r} is already the id of line {first_at[entry.id]}")
-            first_at[entry.id] = number
+    for place, entry in read_entries(path, DocumentLine):
+        with located(place):
             documents.append(Document(entry.id, entry.text, entry.metadata))
     if not documents:
         raise DataError(f"{path}: no documents: the file has no line")

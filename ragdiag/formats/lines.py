@@ -7,14 +7,17 @@ which a text may hold; the records check what is left.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from ragdiag.errors import DataError
+from ragdiag.formats.jsonl import located, read_lines
 from ragdiag.formats.problems import describe
 
-__all__ = ["AnyOf", "DocumentLine", "Part", "QueryLine", "check_line"]
+__all__ = ["AnyOf", "DocumentLine", "Part", "QueryLine", "check_line", "read_entries"]
 
 
 class _Line(BaseModel):
@@ -76,6 +79,23 @@ class QueryLine(_Line):
 
 
 LineT = TypeVar("LineT", DocumentLine, QueryLine)
+
+
+def read_entries(path: str | Path, model: type[LineT]) -> Iterator[tuple[str, LineT]]:
+    """The lines of a file as ``model``, each with its place, such as ``"queries.jsonl:3"``.
+
+    Raises:
+        DataError: naming the file, the line and the field; also where two lines have the same id.
+    """
+    first_at: dict[str, int] = {}
+    for number, line in read_lines(path):
+        place = f"{path}:{number}"
+        with located(place):
+            entry = check_line(model, line)
+            if entry.id in first_at:
+                raise DataError(f"id: {entry.id!r} is already the id of line {first_at[entry.id]}")
+        first_at[entry.id] = number
+        yield place, entry
 
 
 def check_line(model: type[LineT], line: dict[str, Any]) -> LineT:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragdiag.errors import DataError
-from ragdiag.formats.jsonl import located, read_lines, write_lines
+from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence, quote
 
@@ -36,21 +36,16 @@ def read_queries(path: str | Path, sources: Iterable[Document]) -> list[Query]:
             id, a quote is not the text at its offsets (both are shown) or does not stand in exactly one
             place, or evidence lies outside its source or is only whitespace.
     """
-    from ragdiag.formats.lines import QueryLine, check_line  # pydantic is heavy
+    from ragdiag.formats.lines import QueryLine, read_entries  # pydantic is heavy
 
     by_id = _by_id(sources)
     queries = []
-    first_at: dict[str, int] = {}
-    for number, line in read_lines(path):
-        with located(f"{path}:{number}"):
-            entry = check_line(QueryLine, line)
-            if entry.id in first_at:
-                raise DataError(f"id: {entry.id!r} is already the id of line {first_at[entry.id]}")
-            first_at[entry.id] = number
+    for place, entry in read_entries(path, QueryLine):
+        with located(place):
             query = Query(
                 entry.id,
                 entry.text,
-                [_evidence(unit, by_id, f"evidence[{place}]") for place, unit in enumerate(entry.evidence)],
+                [_evidence(unit, by_id, f"evidence[{number}]") for number, unit in enumerate(entry.evidence)],
                 entry.filter,
                 entry.answerable,
                 entry.metadata,

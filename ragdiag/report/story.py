@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ragdiag.diagnosis.explanation import ChunkSight, Explanation, Passage, UnitStory
+from ragdiag.diagnosis.explanation import CONTEXT_CHARACTERS, ChunkSight, Explanation, Passage, UnitStory
 from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.report.figures import MISSING, count, of_things, percent
 from ragdiag.report.summary import rank_columns
@@ -14,16 +14,6 @@ from ragdiag.report.summary import rank_columns
 __all__ = ["Story"]
 
 _CHUNKS = 20
-_AROUND = 160  # how many characters an explanation keeps on each side of the evidence
-_STAGE_OF = {
-    "documents": "ingest",
-    "chunks": "chunker",
-    "best k": "capacity",
-    "exact search": "embedder",
-    "retrieved": "retriever",
-    "reranked top k": "reranker",
-    "context": "packer",
-}
 
 
 @dataclass(frozen=True)
@@ -43,8 +33,8 @@ class Story:
     @property
     def rankings(self) -> dict[str, str]:
         """The rankings that the pipeline has: attribute of a `ChunkSight`, and its name."""
-        checkpoints = self.explanation.units[0].coverage
-        return rank_columns(embedder="exact search" in checkpoints, reranker="reranked top k" in checkpoints)
+        stages = self.explanation.stage_of.values()
+        return rank_columns(embedder="embedder" in stages, reranker="reranker" in stages)
 
     @property
     def legend(self) -> str:
@@ -67,7 +57,7 @@ class Story:
         for (_, before), (name, after) in pairwise(unit.coverage.items()):
             if name == checkpoint and after != before:
                 verb = "lost" if after < before else "regained"
-                return f"{percent(abs(before - after))} {verb} {at_stage(_STAGE_OF[name])}"
+                return f"{percent(abs(before - after))} {verb} {at_stage(self.explanation.stage_of[name])}"
         return ""
 
     def place(self, unit: UnitStory, passage: Passage, number: int) -> str:
@@ -90,7 +80,9 @@ class Story:
     def surroundings(self, passage: Passage) -> tuple[str, str]:
         """The text before and after the evidence, with an ellipsis where the source goes on."""
         before = "…" + passage.before if passage.start > len(passage.before) else passage.before
-        goes_on = len(passage.text) < passage.end if passage.whole else len(passage.after) >= _AROUND
+        goes_on = (
+            len(passage.text) < passage.end if passage.whole else len(passage.after) >= CONTEXT_CHARACTERS
+        )
         return before, passage.after + ("…" if goes_on else "")
 
     def pieces(self, passage: Passage) -> list[str]:

@@ -176,19 +176,17 @@ def _ranks_of_group(
         lower = (own - margins[owner]).astype(np.float32)[:, None]
         upper = (own + margins[owner]).astype(np.float32)[:, None]
 
-        for indices in slices:
-            part = indices
+        for part in slices:
             # The block is read where it lies unless a query has several targets.
             rows = scores[part[0] : part[-1] + 1] if one_each else scores[owner[part]]
             at_least = _count_true(rows >= lower[part])
             touched = np.flatnonzero(at_least)  # few, where the targets rank high: most blocks hold no rival
             if not len(touched):
                 continue
-            if len(touched) < len(part):
-                part, rows, at_least = part[touched], rows[touched], at_least[touched]
-            sure = _count_true(rows > upper[part])
-            surely_before[part] += sure
-            for row in np.flatnonzero(at_least > sure).tolist():
+            rivals = rows if len(touched) == len(part) else rows[touched]
+            sure = _count_true(rivals > upper[part[touched]])
+            surely_before[part[touched]] += sure
+            for row in touched[at_least[touched] > sure].tolist():
                 doubtful = (rows[row] >= lower[part[row]]) & (rows[row] <= upper[part[row]])
                 in_doubt[part[row]].append(np.flatnonzero(doubtful) + start)
 
