@@ -28,6 +28,8 @@ _SLICE = 16
 # A float32 dot product errs by about sqrt(d) units of rounding at most (Higham & Mary, 2019, "A new approach
 # to probabilistic rounding error analysis"), and by less where it sums in lanes; the factor is the margin.
 _ROUNDING_MARGIN = 1.5
+# Rows this close to length 1, as most embedders make them, are not scaled again: the margin takes it up.
+_UNIT_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,16 +181,16 @@ def _ranks_of_group(
         for part in slices:
             # The block is read where it lies unless a query has several targets.
             rows = scores[part[0] : part[-1] + 1] if one_each else scores[owner[part]]
-            at_least = _count_true(rows >= lower[part])
-            touched = np.flatnonzero(at_least)  # few, where the targets rank high: most blocks hold no rival
+            # Few are touched where the targets rank high: most blocks hold no rival.
+            touched = np.flatnonzero(rows.max(axis=1) >= lower[part, 0])
             if not len(touched):
                 continue
-            rivals = rows if len(touched) == len(part) else rows[touched]
-            sure = _count_true(rivals > upper[part[touched]])
-            surely_before[part[touched]] += sure
-            for row in touched[at_least[touched] > sure].tolist():
-                doubtful = (rows[row] >= lower[part[row]]) & (rows[row] <= upper[part[row]])
-                in_doubt[part[row]].append(np.flatnonzero(doubtful) + start)
+            rivals, of = (rows, part) if len(touched) == len(part) else (rows[touched], part[touched])
+            at_least, sure = _count_true(rivals >= lower[of]), _count_true(rivals > upper[of])
+            surely_before[of] += sure
+            for row in np.flatnonzero(at_least > sure).tolist():
+                doubtful = (rivals[row] >= lower[of[row]]) & (rivals[row] <= upper[of[row]])
+                in_doubt[of[row]].append(np.flatnonzero(doubtful) + start)
 
     for j, i in enumerate(owner):
         if in_doubt[j]:
@@ -230,13 +232,17 @@ def _score_blocks(
         squares: NDArray[np.float32] = np.einsum("ij,ij->i", block, block)
         norms = np.sqrt(squares)
         largest = float(norms.max())
+        off_unit = 0.0
         if similarity == "cosine":
-            block = np.divide(block, np.where(norms > 0, norms, 1)[:, None], dtype=np.float32)
+            off_unit = float(np.abs(norms - 1).max())
+            if off_unit > _UNIT_LENGTH:
+                block = np.divide(block, np.where(norms > 0, norms, 1)[:, None], dtype=np.float32)
+                off_unit = 0.0
         scores = buffer[:, : len(block)]
         np.matmul(queries, block.T, out=scores)
         margins: NDArray[np.float64]
         if similarity == "cosine":
-            margins = np.full(len(queries), rounding)
+            margins = np.full(len(queries), rounding + off_unit)
         elif similarity == "dot":
             margins = rounding * query_norms * largest
         else:
