@@ -67,6 +67,12 @@ class Alignment:
                 found.append(block.source)
         return found
 
+    def to_document(self, start: int, end: int) -> list[Range]:
+        """The ranges of the document that stand for the source's code points ``start <= i < end``."""
+        return Alignment(tuple(Block(block.source, block.document) for block in self.blocks)).to_source(
+            start, end
+        )
+
     def source_ranges(self) -> list[Range]:
         """The ranges of the source that the document holds."""
         return [block.source for block in self.blocks]

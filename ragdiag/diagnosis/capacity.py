@@ -39,12 +39,14 @@ class Goal:
         min_coverage: the coverage from which a unit counts as delivered.
         k: how many chunks may be chosen.
         budget: how many tokens the chosen chunks may take together; None where no budget is declared.
+        only: the one unit (by number) that is maximized, the others then only break ties; None for all.
     """
 
     objective: Objective
     min_coverage: float
     k: int
     budget: int | None = None
+    only: int | None = None
 
     def unit_values(self, evidence: QueryEvidence, atoms: Mask) -> NDArray[np.float64]:
         """What a set of atoms is worth for each unit, shape (units,)."""
@@ -52,6 +54,10 @@ class Goal:
         if self.objective == "soft":
             return coverage
         return (coverage >= self.min_coverage).astype(np.float64)
+
+    def worth(self, values: NDArray[np.float64]) -> float:
+        """What is maximized, given the units' values."""
+        return float(values.sum() if self.only is None else values[self.only])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def _worth(
 ) -> tuple[float, float]:
     """What is maximized, then the preference among ties."""
     values = goal.unit_values(evidence, atoms)
-    return round(float(values.sum()), _DIGITS), round(float(np.minimum(values, keep).sum()), _DIGITS)
+    return round(goal.worth(values), _DIGITS), round(float(np.minimum(values, keep).sum()), _DIGITS)
 
 
 def _by_enumeration(
@@ -234,6 +240,7 @@ class _Program:
         self._weights = evidence.weights
         self._have = [self._atom(1 << atom) for atom in range(len(evidence.weights))]
         self._unit_values = [self._unit(unit, goal) for unit in evidence.units]
+        self._maximized = self._unit_values if goal.only is None else [self._unit_values[goal.only]]
 
     def _atom(self, atom: Mask) -> int:
         have = self._variable()
@@ -283,8 +290,8 @@ class _Program:
 
     @property
     def value(self) -> dict[int, float]:
-        """The objective: the sum over all units."""
-        return {variable: c for unit in self._unit_values for variable, c in unit.items()}
+        """The objective: the sum over the units that are maximized."""
+        return {variable: c for unit in self._maximized for variable, c in unit.items()}
 
     def require_value(self, value: float) -> None:
         """From now on only sets of this value."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.diagnosis.exact import search_exactly
 from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.diagnosis.verification import verify as prove
 from ragdiag.errors import ConfigError, DataError
 from ragdiag.index import check_documents, check_unique
 from ragdiag.pipeline import Pipeline
@@ -24,10 +25,13 @@ def diagnose(
     sources: Sequence[Document] | None = None,
     min_coverage: float = 1.0,
     copies: bool = True,
+    verify: bool = True,
+    shapley: bool = False,
+    max_extra_calls: int | None = None,
     latency_queries: int = 0,
     progress: bool | None = None,
 ) -> Diagnosis:
-    """Run ``pipeline`` over ``documents`` and ``queries`` and charge every loss to a stage.
+    """Run ``pipeline`` over ``documents`` and ``queries``, charge every loss to a stage, and prove it.
 
     Args:
         pipeline: the stages to diagnose.
@@ -38,6 +42,12 @@ def diagnose(
         min_coverage: the share of a unit from which it counts as delivered, in (0, 1].
         copies: whether exact copies of evidence (of 20 characters or more) elsewhere in the sources satisfy
             it as well.
+        verify: whether each lost unit is run again with its stages made ideal, which proves the stage;
+            without it every label is what the ledger observed.
+        shapley: whether every set of stages is tried for every lost unit, which gives each stage's Shapley
+            value beside the ledger's label; a pipeline of five stages then takes 31 re-runs a unit.
+        max_extra_calls: how many texts may be embedded and pairs scored for the re-runs together; None for
+            any number. What is left unproven then is ``observed``, and `Diagnosis.effort` counts it.
         latency_queries: over how many queries the latency of single queries is measured, in a pass of its
             own; 0 leaves it out.
         progress: whether long work shows a bar; None shows it on a terminal only.
@@ -45,7 +55,8 @@ def diagnose(
     Raises:
         DataError: no documents, no query with evidence, ids that are not unique, or evidence outside its
             source.
-        ConfigError: ``min_coverage`` is not in (0, 1].
+        ConfigError: ``min_coverage`` is not in (0, 1], ``max_extra_calls`` is negative, or Shapley values are
+            asked for without ``verify``.
         StageError: a plug broke its contract.
 
     Example:
@@ -58,6 +69,10 @@ def diagnose(
     """
     if not 0 < min_coverage <= 1:
         raise ConfigError(f"min_coverage must be in (0, 1], got {min_coverage!r}")
+    if max_extra_calls is not None and max_extra_calls < 0:
+        raise ConfigError(f"max_extra_calls must be >= 0 or None, got {max_extra_calls!r}")
+    if shapley and not verify:
+        raise ConfigError("shapley=True needs re-runs, which verify=False turns off")
     check_documents(documents)
     check_unique("query", [query.id for query in queries])
     originals = {source.id: source for source in (documents if sources is None else sources)}
@@ -74,7 +89,7 @@ def diagnose(
     evidence_map = EvidenceMap(documents, originals, trace.chunks, assessed, copies=copies)
     evidence = [evidence_map.of(query, trace[query.id].context) for query in assessed]
     exact = search_exactly(index, trace, assessed, evidence)
-    return Diagnosis.of(
+    observed = Diagnosis.of(
         trace=trace,
         documents=documents,
         sources=originals,
@@ -84,4 +99,15 @@ def diagnose(
         exact=exact,
         min_coverage=min_coverage,
         copies=copies,
+    )
+    if not verify:
+        return observed
+    return prove(
+        observed,
+        index,
+        evidence_map,
+        evidence,
+        shapley=shapley,
+        max_extra_calls=max_extra_calls,
+        progress=progress,
     )

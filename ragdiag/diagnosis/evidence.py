@@ -161,6 +161,12 @@ class EvidenceMap:
                 ranges[span.doc_id] += alignment.to_source(span.start, span.end)
         return {doc_id: merge(found) for doc_id, found in ranges.items()}
 
+    def document_range(self, span: Span) -> Range | None:
+        """From where to where the document holds a span of its source; None where it holds nothing of it."""
+        alignment = self._alignment(span.doc_id)
+        found = alignment.to_document(span.start, span.end) if alignment else []
+        return (found[0][0], found[-1][1]) if found else None
+
     def characters(self, chunks: Iterable[Chunk]) -> int:
         """The non-whitespace characters of documents in the union of ``chunks``."""
         spans = tuple(span for chunk in chunks for span in chunk.spans)

@@ -79,15 +79,34 @@ class Ledger:
 
     def values(self, objective: Objective = "soft") -> NDArray[np.float64]:
         """R of each query at each checkpoint, shape (Q, C)."""
-        units = self.soft if objective == "soft" else self.hard
-        sums = np.zeros((len(self.query_ids), len(self.checkpoints)))
-        np.add.at(sums, self.owner, units)
+        return self._mean_by_query(self.soft if objective == "soft" else self.hard)
+
+    def _mean_by_query(self, of_units: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums = np.zeros((len(self.query_ids), of_units.shape[1]))
+        np.add.at(sums, self.owner, of_units)
         counts = np.bincount(self.owner, minlength=len(self.query_ids))
         return np.asarray(sums / counts[:, None])
 
-    def steps(self, objective: Objective = "soft") -> NDArray[np.float64]:
-        """What each query loses (or, negative, regains) on the way to each checkpoint, shape (Q, C - 1)."""
-        return np.asarray(-np.diff(self.values(objective), axis=1))
+    def steps(
+        self, objective: Objective = "soft", *, moved: Mapping[int, str] | None = None
+    ) -> NDArray[np.float64]:
+        """What each query loses (or, negative, regains) on the way to each checkpoint, shape (Q, C - 1).
+
+        Args:
+            objective: coverage, or delivered or lost.
+            moved: lost units that are charged to another stage than their label, with that stage. A unit
+                takes along what it lost from its label on; what it had lost before and what was rescued
+                stay where they are.
+        """
+        if not moved:
+            return np.asarray(-np.diff(self.values(objective), axis=1))
+        steps = -np.diff(self.soft if objective == "soft" else self.hard, axis=1)
+        for unit, stage in moved.items():
+            first = self._last_drop(unit)
+            taken = np.maximum(steps[unit, first:], 0)
+            steps[unit, first:] -= taken
+            steps[unit, self.stages.index(stage)] += taken.sum()
+        return self._mean_by_query(steps)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -99,15 +118,26 @@ class Ledger:
 
         After a rescue earlier drops no longer count.
         """
-        if self.hard[unit, -1]:
-            return None
-        drops = np.flatnonzero(np.diff(self.hard[unit]) < 0)
-        return self.stages[int(drops[-1])]
+        return None if self.hard[unit, -1] else self.stages[self._last_drop(unit)]
+
+    def _last_drop(self, unit: int) -> int:
+        return int(np.flatnonzero(np.diff(self.hard[unit]) < 0)[-1])
+
+    @property
+    def lost(self) -> list[int]:
+        """The units that are not delivered."""
+        lost: list[int] = np.flatnonzero(self.hard[:, -1] == 0).tolist()
+        return lost
+
+    def units_of(self, queries: Sequence[int]) -> list[int]:
+        """The units of some of the queries (by position), in order."""
+        wanted = set(queries)
+        return [unit for unit, query in enumerate(self.owner.tolist()) if query in wanted]
 
     def select(self, queries: Sequence[int]) -> Ledger:
         """The ledger of some of the queries, by position."""
         new_position = {query: i for i, query in enumerate(queries)}
-        units = [unit for unit, query in enumerate(self.owner.tolist()) if query in new_position]
+        units = self.units_of(queries)
         return Ledger(
             checkpoints=self.checkpoints,
             query_ids=tuple(self.query_ids[query] for query in queries),

@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Objective
+from ragdiag.diagnosis.causes import observe
 from ragdiag.diagnosis.deliveries import deliver
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
 from ragdiag.diagnosis.explanation import Explanation, explain_query
 from ragdiag.diagnosis.ledger import Ledger, build_ledger
+from ragdiag.diagnosis.proofs import proof_table, shapley_table
 from ragdiag.diagnosis.ranks import UnitRanks, rank_units
+from ragdiag.diagnosis.verdicts import Effort, Verdict
 from ragdiag.errors import DataError
 from ragdiag.measures.delivery import Delivery
 from ragdiag.measures.overlap import Recall, SpanMeasure, parse_measure
@@ -68,6 +71,8 @@ class Diagnosis:
         copies: whether exact copies of evidence satisfy it.
         ledger: values of all units at every checkpoint.
         outcomes: what each assessed query got, in the order of the ledger.
+        verdicts: for each unit of the ledger why it was lost, None where it was delivered.
+        effort: what the re-runs behind the verdicts took; None where nothing was re-run.
     """
 
     trace: Trace
@@ -79,6 +84,8 @@ class Diagnosis:
     copies: bool
     ledger: Ledger
     outcomes: tuple[QueryOutcome, ...] = field(repr=False)
+    verdicts: tuple[Verdict | None, ...] = field(repr=False)
+    effort: Effort | None = None
 
     @classmethod
     def of(
@@ -94,7 +101,10 @@ class Diagnosis:
         min_coverage: float,
         copies: bool,
     ) -> Diagnosis:
-        """Work out the ledger and the outcomes; ``evidence`` and ``exact`` follow the assessed queries."""
+        """Work out the ledger and the outcomes; ``evidence`` and ``exact`` follow the assessed queries.
+
+        The verdicts are what the ledger observed; `verification.verify` proves them.
+        """
         assessed = [query for query in queries if query.assessed]
         searches = [None] * len(assessed) if exact is None else exact
         outcomes = tuple(
@@ -105,6 +115,8 @@ class Diagnosis:
             for query, of_query, search in zip(assessed, evidence, searches, strict=True)
         )
         ids = [query.id for query in assessed]
+        ledger = build_ledger(trace, ids, evidence, exact, min_coverage=min_coverage)
+        ranks = [outcome.ranks for outcome in outcomes]
         return cls(
             trace=trace,
             documents=tuple(documents),
@@ -113,8 +125,9 @@ class Diagnosis:
             exact=None if exact is None else tuple(exact),
             min_coverage=min_coverage,
             copies=copies,
-            ledger=build_ledger(trace, ids, evidence, exact, min_coverage=min_coverage),
+            ledger=ledger,
             outcomes=outcomes,
+            verdicts=observe(trace, ledger, evidence, ranks, min_coverage=min_coverage),
         )
 
     # Queries
@@ -171,10 +184,18 @@ class Diagnosis:
         """The table `losses` with delivered or lost in place of coverage; sums to 1 - hard recall."""
         return self._loss_table("hard")
 
+    def charged_steps(self, objective: Objective = "soft") -> NDArray[np.float64]:
+        """What each query loses (or, negative, regains) by stage of the ledger, shape (queries, stages).
+
+        A unit that a verdict moved to another stage takes along what it lost from its label on.
+        """
+        moved = {unit: v.stage for unit, v in enumerate(self.verdicts) if v and v.stage != v.observed}
+        return self.ledger.steps(objective, moved=moved)
+
     def _loss_table(self, objective: Objective) -> pd.DataFrame:
         import pandas as pd
 
-        steps = self.ledger.steps(objective)
+        steps = self.charged_steps(objective)
         rows = []
         for i, stage in enumerate(self.ledger.stages):
             loss = self._estimate(np.clip(steps[:, i], 0, 1))
@@ -206,16 +227,20 @@ class Diagnosis:
     def failures(self) -> pd.DataFrame:
         """A row for each lost unit.
 
-        Columns: ``query_id``; ``unit`` (its position in the query, from 0); ``stage`` that lost it; ``proof``
-        (``observed``: the ledger saw it); ``coverage`` by the context; ``rank_exact``, ``rank_retrieved`` and
-        ``rank_reranked`` (where it is complete, from 1; missing where it never is); ``tied`` (it scores
-        as much as the last of the top k); ``query`` and ``evidence`` (texts).
+        Columns: ``query_id``; ``unit`` (its position in the query, from 0); ``stage`` that lost it, ``cause``
+        and ``proof`` (see `Verdict`); ``coverage`` by the context; ``repairs`` (the minimal sets of stages
+        that bring it back, a tuple of tuples); ``rank_exact``, ``rank_retrieved`` and ``rank_reranked``
+        (where it is complete, from 1; missing where it never is); ``tied`` (it scores as much as the last
+        of the top k); ``observed`` (the stage of its last drop in the ledger); ``reason`` (the proof in plain
+        words); ``query`` and ``evidence`` (texts).
         """
         import pandas as pd
 
         rows = []
         numbers = self._unit_numbers
-        for unit in np.flatnonzero(self.ledger.hard[:, -1] == 0).tolist():
+        for unit, verdict in enumerate(self.verdicts):
+            if verdict is None:
+                continue
             query = self.assessed[int(self.ledger.owner[unit])]
             number = numbers[unit]
             ranks = self.outcomes[int(self.ledger.owner[unit])].ranks[number]
@@ -223,13 +248,17 @@ class Diagnosis:
                 {
                     "query_id": query.id,
                     "unit": number,
-                    "stage": self.ledger.label(unit),
-                    "proof": "observed",
+                    "stage": verdict.stage,
+                    "cause": verdict.cause,
+                    "proof": verdict.proof,
                     "coverage": self.ledger.soft[unit, -1],
+                    "repairs": verdict.repairs,
                     "rank_exact": ranks.exact,
                     "rank_retrieved": ranks.retrieved,
                     "rank_reranked": ranks.reranked,
                     "tied": ranks.tied,
+                    "observed": verdict.observed,
+                    "reason": verdict.reason,
                     "query": query.text,
                     "evidence": self._evidence_text(query, number),
                 }
@@ -237,6 +266,36 @@ class Diagnosis:
         table = pd.DataFrame(rows, columns=_FAILURE_COLUMNS)
         ranks_type = {column: "Int64" for column in _FAILURE_COLUMNS if column.startswith("rank_")}
         return table.astype({"unit": "int64", "coverage": "float64", "tied": "bool", **ranks_type})
+
+    @property
+    def proofs(self) -> pd.DataFrame:
+        """How many lost units of each stage are proven in which way, indexed by ``stage``.
+
+        Columns: ``verified``, ``joint``, ``undetermined``, ``unreproducible``, ``observed`` (see `Verdict`).
+        """
+        return proof_table(self)
+
+    @property
+    def shapley(self) -> pd.DataFrame:
+        """The order-free view beside the ledger's labels, indexed by ``stage``.
+
+        Columns: ``ledger`` (the weight of the lost units with that label), ``shapley`` (of each lost unit the
+        stage's Shapley value in the game of making stages ideal), ``difference``. Both sum to the weight
+        of the lost units with Shapley values, all of them unless a re-run was void: to 1 - hard recall. The
+        row ``(none)`` holds what no ideal stages bring back. Where the two differ much, the order in which
+        stages are looked at matters: faults mask each other, or either of several fixes is enough.
+
+        Raises:
+            DataError: the diagnosis was made without ``shapley=True``.
+        """
+        return shapley_table(self)
+
+    @cached_property
+    def unit_weights(self) -> NDArray[np.float64]:
+        """What each unit counts: 1 / (units of its query x assessed queries), shape (units,)."""
+        counts = np.bincount(self.ledger.owner)
+        weights: NDArray[np.float64] = 1 / (counts[self.ledger.owner] * len(counts))
+        return weights
 
     @cached_property
     def _unit_numbers(self) -> list[int]:
@@ -361,6 +420,8 @@ class Diagnosis:
             copies=self.copies,
             ledger=self.ledger.select(positions),
             outcomes=tuple(self.outcomes[i] for i in positions),
+            verdicts=tuple(self.verdicts[unit] for unit in self.ledger.units_of(positions)),
+            effort=self.effort,
         )
 
     def explain(self, query_id: str) -> Explanation:
@@ -432,12 +493,16 @@ _FAILURE_COLUMNS = [
     "query_id",
     "unit",
     "stage",
+    "cause",
     "proof",
     "coverage",
+    "repairs",
     "rank_exact",
     "rank_retrieved",
     "rank_reranked",
     "tied",
+    "observed",
+    "reason",
     "query",
     "evidence",
 ]

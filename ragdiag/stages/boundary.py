@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragdiag.errors import StageError
 from ragdiag.records import Chunk, Document, Hit, Request, Span
@@ -26,7 +27,16 @@ from ragdiag.stages.protocols import (
 )
 from ragdiag.stages.ranking import order_by_score
 
-__all__ = ["build_index", "chunk_document", "embed_documents", "embed_queries", "pack", "rerank", "search"]
+__all__ = [
+    "build_index",
+    "chunk_document",
+    "embed_documents",
+    "embed_queries",
+    "pack",
+    "rerank",
+    "score_pairs",
+    "search",
+]
 
 
 @contextmanager
@@ -175,9 +185,17 @@ def rerank(
     reranker: Reranker, query_id: str, query: str, hits: Sequence[Hit], texts: Sequence[str]
 ) -> tuple[Hit, ...]:
     """All ``hits`` with the reranker's scores, best first; ties keep the order of ``hits``."""
+    scores = score_pairs(reranker, query_id, query, [hit.chunk_id for hit in hits], texts)
+    return tuple(Hit(hits[i].chunk_id, float(scores[i])) for i in order_by_score(scores))
+
+
+def score_pairs(
+    reranker: Reranker, query_id: str, query: str, chunk_ids: Sequence[str], texts: Sequence[str]
+) -> NDArray[np.float64]:
+    """The reranker's score of each text, shape (len(texts),), checked; it is not asked about none."""
     where = f"query {query_id!r}"
-    if not hits:
-        return ()
+    if not texts:
+        return np.empty(0)
     with _calling("reranker", reranker, where):
         scores = np.asarray(reranker.score(query, texts), dtype=np.float64)
     if scores.shape != (len(texts),):
@@ -185,9 +203,9 @@ def rerank(
     if not np.isfinite(scores).all():
         bad = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise StageError(
-            "reranker", f"the score of chunk {hits[bad].chunk_id!r} is {scores[bad]}", where=where
+            "reranker", f"the score of chunk {chunk_ids[bad]!r} is {scores[bad]}", where=where
         )
-    return tuple(Hit(hits[i].chunk_id, float(scores[i])) for i in order_by_score(scores))
+    return scores
 
 
 def pack(

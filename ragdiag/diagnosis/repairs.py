@@ -1,0 +1,255 @@
+"""What each stage made ideal is, for the evidence of one lost unit.
+
+    chunker    a span that no single chunk covers gets one more chunk: the span with the chunks that touch it
+    embedder   chunks that carry the evidence get the query's own vector
+    retriever  the chunks that carry it come first among the exact candidates
+    reranker   they come first among the candidates
+    packer     they are kept, and what else fits beside them
+
+Everything here is worked out from the evidence; `reruns` puts it through the real stages. Chunks are
+numbered: those of the run by their position, the ideal chunker's from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragdiag.diagnosis.capacity import Goal, best_set
+from ragdiag.diagnosis.evidence import EvidenceMap, Mask, QueryEvidence, disjoint
+from ragdiag.records import Chunk, Document, Query, Span, WholeDocument
+from ragdiag.spans import Range
+from ragdiag.stages.protocols import Similarity, Vectors
+
+__all__ = ["LostUnit", "ideal_chunks", "ideal_vector", "window_around"]
+
+_OUTSCORES = 1.01
+
+
+@dataclass(frozen=True, eq=False)
+class LostUnit:
+    """A lost unit with the chunks that hold its evidence, and how chunks are put in its best order.
+
+    Attributes:
+        query: whose unit it is.
+        unit: its row in the ledger.
+        number: its position in the query.
+        label: the stage of its last drop.
+        evidence: of the query; ``delivered`` holds the atoms of the ideal chunker's chunks.
+        chunks: those of the run.
+        added: the ideal chunker's; none where each span of an alternative lies in one chunk.
+        kept: for each unit of the query 1 where the run delivered it, else 0, shape (units,).
+        min_coverage: the coverage from which a unit counts as delivered.
+        top_k: how many chunks reach the packer.
+        budget: how many tokens they may take there, or None.
+        tokens: what a chunk takes of the budget, by its number.
+    """
+
+    query: Query
+    unit: int
+    number: int
+    label: str
+    evidence: QueryEvidence
+    chunks: Sequence[Chunk] = field(repr=False)
+    added: tuple[Chunk, ...]
+    kept: NDArray[np.float64]
+    min_coverage: float
+    top_k: int
+    budget: int | None
+    tokens: Callable[[int], int] = field(repr=False)
+
+    def chunk(self, number: int) -> Chunk:
+        """A chunk by its number."""
+        return self.chunks[number] if number < len(self.chunks) else self.added[number - len(self.chunks)]
+
+    @property
+    def added_numbers(self) -> tuple[int, ...]:
+        """The numbers of the ideal chunker's chunks."""
+        return tuple(range(len(self.chunks), len(self.chunks) + len(self.added)))
+
+    @cached_property
+    def masks(self) -> Mapping[int, Mask]:
+        """The atoms of every chunk that holds evidence of the query."""
+        added = zip(self.added_numbers, self.evidence.delivered, strict=True)
+        return {**self.evidence.carriers, **{number: mask for number, mask in added if mask}}
+
+    @cached_property
+    def carried(self) -> Mapping[int, float]:
+        """The coverage of this unit by each chunk that holds any of it."""
+        covered = {n: float(self.evidence.coverage(mask)[self.number]) for n, mask in self.masks.items()}
+        return {n: coverage for n, coverage in covered.items() if coverage > 0}
+
+    def carriers(self, *, chunker: bool) -> list[int]:
+        """The chunks that hold any of this unit, with the ideal chunker's or without, in order."""
+        return [n for n in self.carried if chunker or n < len(self.chunks)]
+
+    def best_of(self, pool: Sequence[int]) -> tuple[int, ...]:
+        """The chunks of ``pool`` that deliver the unit within k and the budget, in the pool's order.
+
+        Ties keep the query's other units that were delivered, then the chunks that come first.
+        """
+        goal = Goal("hard", self.min_coverage, self.top_k, self.budget, only=self.number)
+        candidates = {number: self.masks[number] for number in pool if number in self.masks}
+        chosen = set(best_set(self.evidence, candidates, goal, keep=self.kept, tokens=self.tokens).positions)
+        return tuple(number for number in pool if number in chosen)
+
+    def in_best_order(self, pool: Sequence[int]) -> list[int]:
+        """``pool`` with its best chunks first, then by what they hold of the unit, then as they come."""
+        best = set(self.best_of(pool))
+        return sorted(pool, key=lambda number: (number not in best, -self.carried.get(number, 0.0)))
+
+    def best_context(self, top: Sequence[int]) -> list[int]:
+        """What a perfect packer makes of ``top``: its best chunks and what else fits, in order."""
+        if self.budget is None:
+            return list(top)
+        best = self.best_of(top)
+        room = self.budget - sum(map(self.tokens, best))
+        context = set(best)
+        for number in top:
+            if number not in context and self.tokens(number) <= room:
+                context.add(number)
+                room -= self.tokens(number)
+        return [number for number in top if number in context]
+
+    def to_embed_ideally(self, candidates: int, *, chunker: bool) -> list[int]:
+        """The chunks that an ideal embedder lets outscore all others, at most half of the candidates."""
+        pool = self.carriers(chunker=chunker)
+        best = [number for number in self.best_of(pool) if number in self.carried]
+        ordered = sorted(pool, key=lambda number: (number not in best, -self.carried[number]))
+        return ordered[: max(candidates // 2, len(best))]
+
+
+def ideal_vector(query: Vectors, similarity: Similarity, *, longest: float) -> Vectors:
+    """The vector of a chunk that no other can outscore, shape (d,): the query's own.
+
+    Under a dot product it is scaled, since a longer vector (``longest`` is the length of the longest) could
+    score more.
+    """
+    if similarity != "dot":
+        return query
+    length = float(np.linalg.norm(query))
+    scale = max(1.0, _OUTSCORES * longest / length) if length else 1.0
+    return (query * np.float32(scale)).astype(np.float32)
+
+
+def ideal_chunks(
+    evidence_map: EvidenceMap,
+    documents: Mapping[str, Document],
+    query: Query,
+    evidence: QueryEvidence,
+    number: int,
+    *,
+    min_coverage: float,
+) -> list[Chunk]:
+    """One more chunk for each span of a unit that no single chunk covers to ``min_coverage``.
+
+    It is the span with the chunks that touch it (the span alone where none or one does), trimmed around the
+    span to the length of the longest chunk, or of the span. It carries the metadata, and what stands before
+    the text in the index text, of the chunk that holds most of the span. None are needed where every span of
+    some alternative lies in one chunk.
+    """
+    masks = evidence.carriers.values()
+    uncovered: dict[Span | WholeDocument, None] = {}
+    for alternative, atoms in zip(query.evidence[number].alternatives, evidence.units[number], strict=True):
+        in_pieces = [
+            (part, copies)
+            for part, copies in zip(disjoint(alternative), atoms.parts, strict=True)
+            if not any(
+                evidence.weight(copy & mask) >= min_coverage * evidence.weight(copy)
+                for copy in copies
+                for mask in masks
+            )
+        ]
+        if not in_pieces:
+            return []
+        for part, copies in in_pieces:
+            # Of several copies the one of which most was ingested.
+            ingested = [evidence.weight(copy & evidence.ingested) for copy in copies]
+            places = evidence_map.copies_of(part) if isinstance(part, Span) else (part,)
+            uncovered[places[ingested.index(max(ingested))]] = None
+    longest = max(len(chunk.text) for chunk in evidence_map.chunks)
+    taken = {chunk.id for chunk in evidence_map.chunks}
+    made = (_chunk_around(evidence_map, documents, place, longest) for place in uncovered)
+    return [_renamed(chunk, taken) for chunk in made if chunk is not None]
+
+
+def _chunk_around(
+    evidence_map: EvidenceMap,
+    documents: Mapping[str, Document],
+    place: Span | WholeDocument,
+    longest: int,
+) -> Chunk | None:
+    """The chunk that an ideal chunker makes for ``place``; None where the documents hold nothing of it."""
+    document = documents.get(place.doc_id)
+    if document is None or not document.text.strip():
+        return None
+    if isinstance(place, WholeDocument):
+        return Chunk.of(document, window_around(document.text, (0, 0), (0, len(document.text)), longest))
+    span = evidence_map.document_range(place)
+    if span is None:
+        return None
+    touching = {
+        position: [s for s in evidence_map.chunks[position].spans if _overlap(s, document.id, span)]
+        for position in evidence_map.touching(place)
+    }
+    touching = {position: spans for position, spans in touching.items() if spans}
+    if not touching:
+        return Chunk.of(document, span)
+    reach = span
+    if len(touching) > 1:
+        found = [s for spans in touching.values() for s in spans]
+        reach = (min(span[0], *(s.start for s in found)), max(span[1], *(s.end for s in found)))
+    most = max(touching, key=lambda p: sum(_overlap(s, document.id, span) for s in touching[p]))
+    model = evidence_map.chunks[most]
+    start, end = window_around(document.text, span, reach, max(longest, span[1] - span[0]))
+    made = Chunk.of(document, (start, end), metadata=model.metadata)
+    if model.index_text != model.text and model.index_text.endswith(model.text):
+        heading = model.index_text[: len(model.index_text) - len(model.text)]
+        return replace(made, index_text=heading + made.text)
+    return made
+
+
+def _overlap(span: Span, doc_id: str, other: Range) -> int:
+    return max(0, min(span.end, other[1]) - max(span.start, other[0])) if span.doc_id == doc_id else 0
+
+
+def window_around(text: str, inner: Range, outer: Range, length: int) -> Range:
+    """At most ``length`` characters of ``outer`` around ``inner``, which they hold; whole words beside it."""
+    room = max(0, length - (inner[1] - inner[0]))
+    before, after = inner[0] - outer[0], outer[1] - inner[1]
+    left = min(before, max(room // 2, room - after))
+    right = min(after, room - left)
+    start, end = inner[0] - left, inner[1] + right
+    if start > outer[0]:
+        start = next(_after_spaces(text, start, inner[0]), inner[0])
+    if end < outer[1]:
+        end = next(_before_spaces(text, inner[1], end), inner[1] if inner[1] > start else end)
+    while start < min(inner[0], end) and text[start].isspace():
+        start += 1
+    while end > max(inner[1], start + 1) and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _after_spaces(text: str, start: int, end: int) -> Iterator[int]:
+    """Where words begin between ``start`` and ``end``, the first one first."""
+    return (i for i in range(start, end) if text[i - 1].isspace() and not text[i].isspace())
+
+
+def _before_spaces(text: str, start: int, end: int) -> Iterator[int]:
+    """Where words end between ``start`` and ``end``, the last one first."""
+    return (i for i in range(end, start, -1) if text[i].isspace() and not text[i - 1].isspace())
+
+
+def _renamed(chunk: Chunk, taken: set[str]) -> Chunk:
+    """The chunk under an id that no other has."""
+    name, number = f"{chunk.id}~ideal", 1
+    while name in taken:
+        number += 1
+        name = f"{chunk.id}~ideal{number}"
+    taken.add(name)
+    return replace(chunk, id=name)

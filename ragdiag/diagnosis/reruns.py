@@ -1,0 +1,366 @@
+"""The pipeline run again for a lost unit, with some of its stages made ideal and all others real.
+
+Everything goes through the Protocols, so that it works on any plug. What a stage would be asked twice is
+asked once: texts are embedded before, pairs are scored once for each query and text, contexts are packed once
+for each list of chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragdiag.diagnosis.attempts import Allowance, Void, calling
+from ragdiag.diagnosis.evidence import EvidenceMap
+from ragdiag.diagnosis.repairs import LostUnit
+from ragdiag.diagnosis.shelves import PLACEBO, Edit, Found, Job, Shelf, View
+from ragdiag.diagnosis.verdicts import Trial
+from ragdiag.index import Index
+from ragdiag.records import Chunk, Query, Request
+from ragdiag.stages import boundary
+from ragdiag.stages.protocols import STAGES
+from ragdiag.stages.ranking import order_by_score
+from ragdiag.stages.similarity import exact_scores, nearest
+from ragdiag.trace import Trace
+
+__all__ = ["EditKind", "Pairs", "Reruns"]
+
+EditKind: TypeAlias = Literal["chunker", "embedder", "both", "window"]
+"""What of the corpus is changed: chunks added, vectors replaced, both, or windows embedded."""
+
+_EVICTS = "it came back, but then unit {} of the query, which had been delivered, was lost"
+
+
+class Pairs:
+    """The reranker's scores, each distinct pair of query and text asked for once."""
+
+    def __init__(self, index: Index, allowance: Allowance) -> None:
+        self._reranker = index.pipeline.reranker
+        self._allowance = allowance
+        self._scores: dict[tuple[str, str], float] = {}
+
+    def scores(self, query: Query, chunks: Sequence[Chunk]) -> NDArray[np.float64]:
+        """One score a chunk, shape (len(chunks),).
+
+        Raises:
+            Void: the reranker raised, or too few calls are left.
+        """
+        if self._reranker is None:
+            raise TypeError("the pipeline has no reranker")
+        missing = {c.text: c.id for c in chunks if (query.text, c.text) not in self._scores}
+        self._allowance.spend(pairs=len(missing))
+        with calling("reranker"):
+            scores = boundary.score_pairs(
+                self._reranker, query.id, query.text, list(missing.values()), list(missing)
+            )
+        self._scores |= {
+            (query.text, text): float(score) for text, score in zip(missing, scores, strict=True)
+        }
+        return np.array([self._scores[query.text, chunk.text] for chunk in chunks])
+
+
+@dataclass(eq=False)
+class _Shelved:
+    """One edit in an index: which shelf it stands on, and what it may see there."""
+
+    shelf: Shelf
+    view: View
+    found: Found | Void | None = field(default=None)
+
+
+class Reruns:
+    """Re-runs for the lost units of one diagnosis.
+
+    Args:
+        index: the pipeline over its documents.
+        trace: its run.
+        evidence_map: of the run.
+        pairs: scores pairs, and remembers those of the unrepaired re-run.
+        plain: the run's index, built again.
+        retrieved: what the unrepaired re-run retrieved for each query, by its id.
+        allowance: counts what is asked.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        trace: Trace,
+        evidence_map: EvidenceMap,
+        *,
+        pairs: Pairs,
+        plain: Shelf,
+        retrieved: Mapping[str, Found],
+        allowance: Allowance,
+    ) -> None:
+        self._index = index
+        self._pipeline = index.pipeline
+        self._trace = trace
+        self._map = evidence_map
+        self._pairs = pairs
+        self._plain = plain
+        self._retrieved = retrieved
+        self._allowance = allowance
+        self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
+        self._edits: dict[tuple[int, EditKind], Edit | Void] = {}
+        self._shelved: dict[tuple[int, EditKind], _Shelved] = {}
+        self._own: dict[tuple[int, EditKind], tuple[Shelf, View] | Void] = {}
+        self._needs_own: set[int] = set()
+        self._nearest: dict[str, Found] = {}
+        self._texts: dict[tuple[int, str], list[Found | Void]] = {}
+        self._contexts: dict[tuple[str, tuple[int, ...], int], tuple[Chunk, ...]] = {}
+
+    # What is prepared for all units at once
+
+    def prepare(self, units: Sequence[LostUnit], edits: Mapping[tuple[int, EditKind], Edit | Void]) -> None:
+        """Put all edits (by unit and kind) into one index, and try the placebo of each unit."""
+        self._edits = dict(edits)
+        self._find_nearest(units)
+        good = {key: edit for key, edit in edits.items() if isinstance(edit, Edit)}
+        if not good:
+            return
+        try:
+            shelf, views = Shelf.augmented(self._index, list(good.values()), self._allowance)
+        except Void:
+            self._needs_own = {unit for unit, _ in good}
+            return
+        self._shelved = {key: _Shelved(shelf, view) for key, view in zip(good, views, strict=True)}
+        changed = [unit for unit in units if any((unit.unit, kind) in good for kind in _KINDS)]
+        placebos = shelf.search(
+            [Job(self.request(unit.query), PLACEBO) for unit in changed], self._trace.candidates
+        )
+        for unit, found in zip(changed, placebos, strict=True):
+            if not self._still_lost(unit, found):
+                self._needs_own.add(unit.unit)
+        self._search_all({unit.unit: unit for unit in changed}, ("chunker", "embedder"))
+
+    def _search_all(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
+        """Search for the edits of ``kinds`` on the common shelf, in one call."""
+        keys = [
+            key
+            for key, shelved in self._shelved.items()
+            if key[0] in units and key[1] in kinds and key[0] not in self._needs_own and shelved.found is None
+        ]
+        if not keys:
+            return
+        jobs = [Job(self.request(units[unit].query), self._shelved[unit, kind].view) for unit, kind in keys]
+        for key, found in zip(
+            keys, self._shelved[keys[0]].shelf.search(jobs, self._trace.candidates), strict=True
+        ):
+            self._shelved[key].found = found
+
+    def _find_nearest(self, units: Sequence[LostUnit]) -> None:
+        """The exact candidates of each query, and as many more as an edit may replace."""
+        trace = self._trace
+        if trace.vectors is None or trace.query_vectors is None or trace.similarity is None:
+            return
+        size = len(trace.chunks)
+        hidden = max(
+            (sum(n < size for n in edit.chunks) for edit in self._edits.values() if isinstance(edit, Edit)),
+            default=0,
+        )
+        queries = {unit.query.id: unit.query for unit in units}
+        vectors = trace.query_vectors[[self._row[query_id] for query_id in queries]]
+        neighbors = nearest(trace.vectors, vectors, trace.candidates + hidden, trace.similarity)
+        for query_id, near in zip(queries, neighbors, strict=True):
+            self._nearest[query_id] = Found(tuple(near.rows.tolist()), tuple(near.scores.tolist()))
+
+    def request(self, query: Query) -> Request:
+        """What the run asked for a query."""
+        vectors = self._trace.query_vectors
+        vector = None if vectors is None else vectors[self._row[query.id]]
+        return Request(query.id, query.text, vector, query.filter)
+
+    # One re-run
+
+    def run(self, unit: LostUnit, ideal: Collection[str], *, window: bool = False) -> Trial:
+        """The pipeline with the stages of ``ideal`` made ideal for the evidence of ``unit``.
+
+        With ``window``, windows around the evidence are embedded in place of whole chunks, and that is all.
+        """
+        stages = tuple(stage for stage in STAGES if stage in ideal)
+        variant = "window" if window else ""
+        try:
+            candidates = self._candidates(unit, stages, window=window)
+            context = self.downstream(unit, candidates, () if window else stages)
+        except Void as void:
+            return Trial(stages, "void", None, void.reason, variant, void.by)
+        coverage = self.coverage(unit, context)
+        delivered = coverage >= unit.min_coverage
+        own = float(coverage[unit.number])
+        if not delivered[unit.number]:
+            return Trial(stages, "lost", own, variant=variant)
+        evicted = np.flatnonzero((unit.kept > 0) & ~delivered)
+        if len(evicted):
+            return Trial(stages, "evicted", own, _EVICTS.format(int(evicted[0]) + 1), variant)
+        return Trial(stages, "recovered", own, variant=variant)
+
+    def coverage(self, unit: LostUnit, context: Sequence[Chunk]) -> NDArray[np.float64]:
+        """The coverage of every unit of the query by a context."""
+        known = [self._number_of(unit, chunk) for chunk in context]
+        if all(number is not None for number in known):
+            atoms = 0
+            for number in known:
+                atoms |= unit.masks.get(number or 0, 0)
+            return unit.evidence.coverage(atoms)
+        evidence = self._map.of(unit.query, context)  # a chunk was shortened: its parts are cut anew
+        return evidence.coverage(evidence.context)
+
+    def _number_of(self, unit: LostUnit, chunk: Chunk) -> int | None:
+        """The number of a whole chunk; None for a shortened one."""
+        number = self._trace.position.get(chunk.id)
+        if number is None:
+            number = next(n for n in unit.added_numbers if unit.chunk(n).id == chunk.id)
+        return number if unit.chunk(number).spans == chunk.spans else None
+
+    def downstream(
+        self, unit: LostUnit, candidates: Sequence[int], ideal: Collection[str]
+    ) -> tuple[Chunk, ...]:
+        """The context that the stages after the retriever make of ``candidates``.
+
+        Raises:
+            Void: a plug raised, or too few calls are left.
+        """
+        order = list(candidates)
+        if self._pipeline.reranker is not None:
+            scores = self._pairs.scores(unit.query, [unit.chunk(number) for number in order])
+            order = [order[i] for i in order_by_score(scores)]
+            if "reranker" in ideal:
+                order = unit.in_best_order(order)
+        top = order[: self._trace.top_k]
+        if self._pipeline.packer is None:
+            return tuple(unit.chunk(number) for number in top)
+        if "packer" in ideal:
+            return tuple(unit.chunk(number) for number in unit.best_context(top))
+        return self._packed(unit, top)
+
+    def _packed(self, unit: LostUnit, top: Sequence[int]) -> tuple[Chunk, ...]:
+        packer = self._pipeline.packer
+        if packer is None:
+            raise TypeError("the pipeline has no packer")
+        size = len(self._trace.chunks)
+        key = (unit.query.id, tuple(top), -1 if all(n < size for n in top) else unit.unit)
+        if key not in self._contexts:
+            documents = {document.id: document for document in self._index.documents}
+            chunks = [unit.chunk(number) for number in top]
+            with calling("packer"):
+                self._contexts[key] = boundary.pack(packer, unit.query.id, unit.query.text, chunks, documents)
+        return self._contexts[key]
+
+    # What reaches the reranker
+
+    def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool) -> list[int]:
+        kind = "window" if window else _kind_of(ideal)
+        edit = None if kind is None else self._edits[unit.unit, kind]
+        if isinstance(edit, Void):
+            raise edit
+        if "retriever" in ideal:
+            pool = self._exact_pool(unit, kind, edit)
+            return unit.in_best_order(pool)[: self._trace.candidates]
+        if kind is None:
+            return list(self._retrieved[unit.query.id].numbers)
+        return list(self._search(unit, kind).numbers)
+
+    def _search(self, unit: LostUnit, kind: EditKind) -> Found:
+        """What the real retriever finds in the edited corpus."""
+        shelved = self._on_shelf(unit, kind)
+        if shelved.found is None:
+            job = Job(self.request(unit.query), shelved.view)
+            [shelved.found] = shelved.shelf.search([job], self._trace.candidates)
+        if isinstance(shelved.found, Void):
+            raise shelved.found
+        return shelved.found
+
+    def _on_shelf(self, unit: LostUnit, kind: EditKind) -> _Shelved:
+        """The common shelf, or the unit's own where the placebo brings the unit back there."""
+        key = (unit.unit, kind)
+        if unit.unit in self._needs_own and key not in self._own:
+            self._own[key] = self._shelf_of_its_own(unit, kind)
+            shelf = self._own[key]
+            if not isinstance(shelf, Void):
+                self._shelved[key] = _Shelved(*shelf)
+        held = self._own.get(key)
+        if isinstance(held, Void):
+            raise held
+        return self._shelved[key]
+
+    def _shelf_of_its_own(self, unit: LostUnit, kind: EditKind) -> tuple[Shelf, View] | Void:
+        edit = self._edits[unit.unit, kind]
+        if isinstance(edit, Void):
+            return edit
+        try:
+            shelf, view = Shelf.own(self._index, edit, self._allowance)
+            adds = any(number >= len(self._trace.chunks) for number in edit.chunks)
+            if adds and kind == "chunker":
+                [placebo] = shelf.search([Job(self.request(unit.query), PLACEBO)], self._trace.candidates)
+                if isinstance(placebo, Void):
+                    return placebo
+                if not self._still_lost(unit, placebo):
+                    return Void("placebo", _PLACEBO_CAME_BACK)
+            elif adds:
+                self._on_shelf(unit, "chunker")  # the same rows with their real vectors: its placebo counts
+        except Void as void:
+            return void
+        return shelf, view
+
+    def _still_lost(self, unit: LostUnit, found: Found | Void) -> bool:
+        """Whether the unit is lost with these candidates and everything else real."""
+        if isinstance(found, Void):
+            return False
+        try:
+            context = self.downstream(unit, found.numbers, ())
+        except Void as void:
+            return void.by == "spent"  # then no re-run of the unit can be finished, and each says so
+        return bool(self.coverage(unit, context)[unit.number] < unit.min_coverage)
+
+    def _exact_pool(self, unit: LostUnit, kind: EditKind | None, edit: Edit | None) -> list[int]:
+        """What an ideal retriever chooses from: the exact candidates, or without an embedder all chunks."""
+        if self._trace.similarity is None:
+            carriers = unit.carriers(chunker=edit is not None)
+            return [*dict.fromkeys([*carriers, *self._retrieved[unit.query.id].numbers])]
+        near = self._nearest[unit.query.id]
+        scored = dict(zip(near.numbers, near.scores, strict=True))
+        if edit is not None:
+            query = self.request(unit.query).vector
+            for number, vector in edit.vectors.items():
+                if vector is not None and query is not None:
+                    scored[number] = float(exact_scores(query, vector[None, :], self._trace.similarity)[0])
+        ranked = sorted(scored, key=lambda number: (-scored[number], number))[: self._trace.candidates]
+        return [*dict.fromkeys([*ranked, *self._by_text(unit, kind)])]
+
+    def _by_text(self, unit: LostUnit, kind: EditKind | None) -> list[int]:
+        """What those arms find that search texts, without filters; new vectors change nothing for them."""
+        added = kind in ("chunker", "both")
+        key = (unit.unit, "chunker" if added else "")
+        if key not in self._texts:
+            request = Request(unit.query.id, unit.query.text)
+            if added:
+                shelved = self._on_shelf(unit, "chunker")
+                job, shelf = Job(request, shelved.view), shelved.shelf
+            else:
+                job, shelf = Job(request, PLACEBO), self._plain
+            self._texts[key] = [found for [found] in shelf.search_texts([job], self._trace.candidates)]
+        numbers: dict[int, None] = {}
+        for found in self._texts[key]:
+            if isinstance(found, Void):
+                raise found
+            numbers |= dict.fromkeys(found.numbers)
+        return list(numbers)
+
+
+_KINDS: tuple[EditKind, ...] = ("chunker", "embedder", "both", "window")
+
+_PLACEBO_CAME_BACK = (
+    "adding a chunk to the index is enough to bring the unit back, even where that chunk itself is not "
+    "looked at"
+)
+
+
+def _kind_of(ideal: Collection[str]) -> EditKind | None:
+    chunker, embedder = "chunker" in ideal, "embedder" in ideal
+    if chunker and embedder:
+        return "both"
+    return "chunker" if chunker else "embedder" if embedder else None

@@ -1,0 +1,85 @@
+"""The verdicts of a diagnosis to and from the lines of its file.
+
+What the ledger observed is worked out anew from the trace; what re-runs proved cannot be, and is written: a
+line a lost unit, in the order of the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.diagnosis.verdicts import Effort, Trial, Verdict
+from ragdiag.errors import DataError
+from ragdiag.formats.jsonl import located
+
+if TYPE_CHECKING:
+    from ragdiag.formats.saved_lines import EffortRecord, SavedFile, TrialRecord, VerdictLine
+
+__all__ = ["read_verdicts", "verdict_lines"]
+
+
+def verdict_lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
+    """A line for each lost unit; none where nothing was run again."""
+    if diagnosis.effort is None:
+        return
+    numbers = [(query.id, number) for query in diagnosis.assessed for number in range(len(query.evidence))]
+    for unit, verdict in enumerate(diagnosis.verdicts):
+        if verdict is not None:
+            query_id, number = numbers[unit]
+            yield {
+                "kind": "verdict",
+                "row": unit,
+                "query_id": query_id,
+                "unit": number,
+                "stage": verdict.stage,
+                "cause": verdict.cause,
+                "proof": verdict.proof,
+                "repairs": [list(stages) for stages in verdict.repairs],
+                "reason": verdict.reason,
+                "trials": [{**asdict(trial), "ideal": list(trial.ideal)} for trial in verdict.trials],
+                "shapley": None if verdict.shapley is None else dict(verdict.shapley),
+            }
+
+
+def read_verdicts(file: SavedFile, effort: EffortRecord, observed: Diagnosis) -> Diagnosis:
+    """``observed`` with the verdicts that the next lines hold.
+
+    Raises:
+        DataError: the lines are not those of its lost units, or name a stage that the pipeline has not.
+    """
+    from ragdiag.formats.saved_lines import VerdictLine  # pydantic is heavy
+
+    verdicts = list(observed.verdicts)
+    lost = observed.ledger.lost
+    for unit, (place, line) in zip(lost, file.section(VerdictLine, len(lost)), strict=True):
+        with located(place):
+            if line.row != unit:
+                raise DataError(f"row: expected {unit}, the next lost unit of the ledger, got {line.row}")
+            verdicts[unit] = _verdict(line, verdicts[unit], observed.ledger.stages)
+    return replace(observed, verdicts=tuple(verdicts), effort=Effort(**effort.model_dump()))
+
+
+def _verdict(line: VerdictLine, observed: Verdict | None, stages: tuple[str, ...]) -> Verdict:
+    if observed is None:
+        raise DataError(f"row: unit {line.row} was delivered")
+    named = {line.stage, *(s for repair in line.repairs for s in repair), *(line.shapley or {})}
+    unknown = sorted(named - set(stages))
+    if unknown:
+        raise DataError(f"stage: the pipeline has no {unknown[0]!r}, it has {', '.join(stages)}")
+    return replace(
+        observed,
+        stage=line.stage,
+        cause=line.cause,
+        proof=line.proof,
+        repairs=tuple(map(tuple, line.repairs)),
+        reason=line.reason,
+        trials=tuple(map(_trial, line.trials)),
+        shapley=line.shapley,
+    )
+
+
+def _trial(record: TrialRecord) -> Trial:
+    return Trial(**{**record.model_dump(), "ideal": tuple(record.ideal)})
