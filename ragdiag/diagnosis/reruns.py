@@ -253,10 +253,12 @@ class Reruns:
     # What reaches the reranker
 
     def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool) -> list[int]:
-        kind = "window" if window else _kind_of(ideal)
-        edit = None if kind is None else self._edits[unit.unit, kind]
+        kind: EditKind | None = "window" if window else _kind_of(ideal)
+        edit = None if kind is None else self._edits.get((unit.unit, kind))
         if isinstance(edit, Void):
             raise edit
+        if edit is None:
+            kind = None  # there is nothing to change: no chunk holds any of the evidence, say
         if "retriever" in ideal:
             pool = self._exact_pool(unit, kind, edit)
             return unit.in_best_order(pool)[: self._trace.candidates]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from evidence_oracle import Oracle
 from hypothesis import given
+from hypothesis import strategies as st
 from plugs import AnyEmbedder, SeededEmbedder, WholeChunker, exact_order
 from random_cases import Case, cases
 
@@ -21,7 +23,7 @@ from ragdiag.stages.protocols import arms_of
 pytestmark = pytest.mark.filterwarnings("ignore:.*hold no text:ragdiag.errors.RagdiagWarning")
 
 
-def run(case: Case) -> Diagnosis:
+def run(case: Case, *, verify: bool = False) -> Diagnosis:
     return diagnose(
         case.pipeline,
         case.documents,
@@ -29,6 +31,7 @@ def run(case: Case) -> Diagnosis:
         sources=case.sources,
         min_coverage=case.min_coverage,
         copies=case.copies,
+        verify=verify,
     )
 
 
@@ -112,9 +115,9 @@ def test_every_ceiling_equals_brute_force_over_characters(case: Case) -> None:
         np.testing.assert_allclose(diagnosis.ceilings[column], wanted.mean(axis=0), atol=1e-9)
 
 
-@given(cases())
-def test_the_tables_add_up(case: Case) -> None:
-    diagnosis = run(case)
+@given(cases(), st.booleans())
+def test_the_tables_add_up(case: Case, verify: bool) -> None:  # noqa: FBT001  # drawn by hypothesis
+    diagnosis = run(case, verify=verify)
     check_that_losses_less_rescues_are_what_recall_lacks(diagnosis)
     check_that_labels_are_last_drops_and_weigh_what_hard_recall_lacks(diagnosis)
     optional = [s for s in ("embedder", "reranker", "packer") if getattr(case.pipeline, s) is not None]
@@ -149,7 +152,9 @@ def check_that_labels_are_last_drops_and_weigh_what_hard_recall_lacks(diagnosis:
         drops = [stage for stage, (a, b) in zip(ledger.stages, pairwise(row), strict=True) if b < a]
         assert ledger.label(unit) == (None if row[-1] else drops[-1])
     lost = [ledger.label(unit) for unit in np.flatnonzero(ledger.hard[:, -1] == 0).tolist()]
-    assert failures["stage"].tolist() == lost
+    assert failures["observed"].tolist() == lost
+    by_stage = diagnosis.proofs.sum(axis=1)
+    assert by_stage[by_stage > 0].to_dict() == Counter(failures["stage"])
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
