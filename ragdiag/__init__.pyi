@@ -1,6 +1,7 @@
 # The public names. `__init__.py` reads this file, and imports each name when it is first asked for.
 
 from .costs import Costs, StageCost, WorkEstimate
+from .diagnosis.compare import Comparison, compare
 from .diagnosis.diagnose import diagnose
 from .diagnosis.explanation import Explanation
 from .diagnosis.groups import Groups
@@ -38,6 +39,7 @@ __all__ = [
     "BM25Retriever",
     "Chunk",
     "Chunker",
+    "Comparison",
     "ConfigError",
     "Costs",
     "DataError",
@@ -78,6 +80,7 @@ __all__ = [
     "Trace",
     "WholeDocument",
     "WorkEstimate",
+    "compare",
     "diagnose",
     "read_documents",
     "read_pipeline",

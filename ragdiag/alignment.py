@@ -7,7 +7,9 @@ lost by `ingest`.
 Texts are compared as words, without regard to whitespace, case or Unicode form (NFKC), so that a normalizer
 that keeps the words loses nothing. What is certain comes first: the common beginning and end; then 4-grams
 of words that occur exactly once in both texts (the idea of Bram Cohen's "patience diff"), kept in the
-longest increasing order and grown to both sides; then `difflib` in the small gaps that remain.
+longest increasing order and grown to both sides; then `difflib` in the small gaps that remain. Where a text
+that was left out begins or ends as its surroundings do, it could have stood in several places: the one is
+taken where it begins with a line or a sentence.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ __all__ = ["Alignment", "Block", "align"]
 
 # A word with its combining marks; one character of a script written without spaces; one symbol.
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\W_][\u0300-\u036f]*)+|\S")
+_CLOSING = frozenset((".", "!", "?", ";", ":", "...", "。"))  # in their normal forms
 _ANCHOR_WORDS = 4
 # difflib is quadratic: a gap larger than this (words times words) holds nothing that the anchors recognized.
 _LARGEST_GAP = 4_000_000
+# How far a gap is moved in search of the beginning of a line or a sentence, in words.
+_FARTHEST_SLIDE = 200
 # A single word that is shorter than this matches by coincidence.
 _TELLING_WORD = 4
 
@@ -95,6 +100,13 @@ class _Words:
         ]
         return cls(text, forms, [span for _, span in found])
 
+    def opens(self, word: int) -> int:
+        """How well a part of the text begins with this word: 2 with a line, 1 with a sentence, else 0."""
+        start, end = self.ranges[word - 1][1], self.ranges[word][0]
+        if "\n" in self.text[start:end]:
+            return 2
+        return int(self.forms[word - 1] in _CLOSING and self.forms[word] not in _CLOSING)
+
 
 def align(document: str, source: str) -> Alignment:
     """Match an ingested text with its source.
@@ -107,7 +119,7 @@ def align(document: str, source: str) -> Alignment:
         return Alignment((Block((0, len(source)), (0, len(source))),) if source else ())
     a, b = _Words.of(document), _Words.of(source)
     blocks: list[Block] = []
-    for i, j, length in _matching_runs(a.forms, b.forms):
+    for i, j, length in _slide_gaps(list(_matching_runs(a.forms, b.forms)), a, b):
         for k in range(length):
             block = Block(a.ranges[i + k], b.ranges[j + k])
             joined = _join(blocks[-1], block, document, source) if blocks else None
@@ -142,6 +154,43 @@ def _matching_runs(a: Sequence[str], b: Sequence[str]) -> Iterator[_Run]:
         i, j = run[0] + run[2], run[1] + run[2]
     yield from _gap(a, b, (i, end[0]), (j, end[1]))
     yield end[0], end[1], tail
+
+
+def _slide_gaps(runs: Sequence[_Run], a: _Words, b: _Words) -> list[_Run]:
+    """The same runs, with every gap on one side only moved to where it begins with a line or a sentence.
+
+    Between "One. Three." and "One. Two. Three." the gap is "Two." as well as ". Two".
+    """
+    slid: list[_Run] = []
+    for next_i, next_j, next_length in runs:
+        if not next_length:
+            continue
+        shift = 0
+        if slid:
+            i, j, length = slid[-1]
+            if i + length == next_i and j + length < next_j:
+                shift = _best_shift(a, b, (next_i, next_j, next_length), (j + length, next_j), length)
+            elif j + length == next_j and i + length < next_i:
+                shift = _best_shift(b, a, (next_j, next_i, next_length), (i + length, next_i), length)
+            slid[-1] = (i, j, length + shift)
+        slid.append((next_i + shift, next_j + shift, next_length - shift))
+    return slid
+
+
+def _best_shift(whole: _Words, other: _Words, run: _Run, gap: Range, before: int) -> int:
+    """By how many words a gap of ``other`` moves, so that ``whole`` is parted at the best place.
+
+    Args:
+        whole: the text without a gap; ``run`` begins in it where the run before ends.
+        other: the text with the gap.
+        run: what follows the gap: its start in ``whole``, its start in ``other``, its length.
+        gap: from where to where ``other`` has words of its own.
+        before: the length of the run before the gap.
+    """
+    at = run[0]
+    right = _common_prefix(whole.forms, other.forms, at, gap[0], min(run[2] - 1, _FARTHEST_SLIDE))
+    left = _common_suffix(whole.forms, other.forms, at, gap[1], min(before - 1, _FARTHEST_SLIDE))
+    return max(range(-left, right + 1), key=lambda shift: (whole.opens(at + shift), -abs(shift)))
 
 
 def _common_prefix(a: Sequence[str], b: Sequence[str], i: int, j: int, limit: int) -> int:

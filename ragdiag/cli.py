@@ -1,4 +1,4 @@
-"""The command ``ragdiag``: the demo, and a diagnosis of one's own pipeline.
+"""The command ``ragdiag``: the demo, a diagnosis of one's own pipeline, and two diagnoses side by side.
 
 Results go to standard output, everything else to standard error. The exit status is 0 when the work is done,
 2 for a usage or data error (one line that begins with ``ragdiag: error:``), 130 when interrupted. Anything
@@ -23,6 +23,7 @@ from ragdiag import __version__
 from ragdiag.errors import DataError, RagdiagError, RagdiagWarning
 
 if TYPE_CHECKING:
+    from ragdiag.diagnosis.compare import Comparison
     from ragdiag.diagnosis.result import Diagnosis
     from ragdiag.records import Query
 
@@ -57,6 +58,19 @@ pipeline: a .toml file, such as
 
 A stage of your own is kind = "package.module:Name". It is imported and
 called, so read only files that you trust; set PYTHONPATH to its folder.
+"""
+
+_COMPARE = """\
+Put two saved diagnoses of the same queries side by side: which one is better,
+at which stages, and which units of evidence it lost or regained."""
+
+_COMPARE_EXAMPLE = """\
+example:
+  ragdiag compare before.jsonl after.jsonl --html comparison.html
+
+Both files are written by ragdiag diagnose --save. The questions and their
+evidence must be the same; pipelines, documents and settings may differ.
+Differences are those of the second from the first: above 0, it has more.
 """
 
 _DEMO = """\
@@ -128,7 +142,7 @@ def _diagnose(options: argparse.Namespace) -> None:
     }
     wanted = {name: path for name in outputs if (path := getattr(options, name)) is not None}
     inputs = {name: getattr(options, name) for name in ("documents", "queries", "sources", "pipeline")}
-    _check_outputs(wanted, {name: path for name, path in inputs.items() if path is not None})
+    _check_outputs(wanted, {f"--{name}": path for name, path in inputs.items() if path is not None})
 
     pipeline = read_pipeline(options.pipeline)
     documents = read_documents(options.documents)
@@ -142,6 +156,9 @@ def _diagnose(options: argparse.Namespace) -> None:
         sources=sources,
         min_coverage=options.min_coverage,
         copies=options.copies,
+        verify=options.verify,
+        shapley=options.shapley,
+        max_extra_calls=options.max_extra_calls,
         latency_queries=_LATENCY_QUERIES,
     )
     # Files first: who closes the pipe early still gets them.
@@ -150,14 +167,28 @@ def _diagnose(options: argparse.Namespace) -> None:
     _print(diagnosis, options.explain)
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from ragdiag.diagnosis.compare import compare
+    from ragdiag.diagnosis.result import Diagnosis
+
+    outputs: dict[str, Callable[[Comparison, Path], None]] = {"json": _write_json, "html": _write_comparison}
+    wanted = {name: path for name in outputs if (path := getattr(options, name)) is not None}
+    _check_outputs(wanted, {"A.jsonl": options.first, "B.jsonl": options.second})
+    first, second = (Diagnosis.load(path) for path in (options.first, options.second))
+    comparison = compare(first, second, names=(str(options.first), str(options.second)))
+    for name, path in wanted.items():
+        outputs[name](comparison, path)
+    print(str(comparison).rstrip("\n"))
+
+
 def _print(diagnosis: Diagnosis, explained: str | None) -> None:
     print(str(diagnosis).rstrip("\n"))
     if explained is not None:
         print("\n" + str(diagnosis.explain(explained)).rstrip("\n"))
 
 
-def _write_json(diagnosis: Diagnosis, path: Path) -> None:
-    _write(path, json.dumps(diagnosis.to_dict(), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+def _write_json(result: Diagnosis | Comparison, path: Path) -> None:
+    _write(path, json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
 
 
 def _write_markdown(diagnosis: Diagnosis, path: Path) -> None:
@@ -167,12 +198,21 @@ def _write_markdown(diagnosis: Diagnosis, path: Path) -> None:
 def _write_html(diagnosis: Diagnosis, path: Path) -> None:
     from ragdiag.report.html import diagnosis_html
 
-    title = html.escape(f"ragdiag: recall {diagnosis.recall:.3f}")
+    _write_page(path, f"ragdiag: recall {diagnosis.recall:.3f}", diagnosis_html(diagnosis))
+
+
+def _write_comparison(comparison: Comparison, path: Path) -> None:
+    from ragdiag.report.html import comparison_html
+
+    _write_page(path, f"ragdiag: {' and '.join(comparison.names)}", comparison_html(comparison))
+
+
+def _write_page(path: Path, title: str, fragment: str) -> None:
     _write(
         path,
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"</head>\n<body>\n{diagnosis_html(diagnosis)}\n</body>\n</html>\n",
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n</head>\n<body>\n{fragment}\n</body>\n</html>\n",
     )
 
 
@@ -196,14 +236,18 @@ class _NothingToWriteError(Exception):
 
 
 def _check_outputs(outputs: Mapping[str, Path], inputs: Mapping[str, Path]) -> None:
-    """Check that each file can be written, and that none would overwrite another or an input."""
+    """Check that each file can be written, and that none would overwrite another or an input.
+
+    Inputs are given by what they are called on the command line, outputs by their options without the dashes.
+    """
     from ragdiag.formats.jsonl import open_atomically
 
     taken = {os.path.realpath(path): name for name, path in inputs.items()}
     for name, path in outputs.items():
-        other = taken.setdefault(os.path.realpath(path), name)
-        if other != name:
-            raise DataError(f"--{name} and --{other} name the same file: {path}")
+        option = f"--{name}"
+        other = taken.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise DataError(f"{option} and {other} name the same file: {path}")
         with suppress(_NothingToWriteError), open_atomically(path):
             raise _NothingToWriteError
 
@@ -287,6 +331,16 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
     )
+    _fill_compare(
+        commands.add_parser(
+            "compare",
+            help="put two saved diagnoses side by side",
+            description=_COMPARE,
+            epilog=_COMPARE_EXAMPLE,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+    )
     return parser
 
 
@@ -313,7 +367,9 @@ def _fill_diagnose(command: argparse.ArgumentParser) -> None:
     write.add_argument("--json", type=Path, metavar="FILE", help="the tables, as JSON")
     write.add_argument("--markdown", type=Path, metavar="FILE", help="a summary, for a pull request")
     write.add_argument("--html", type=Path, metavar="FILE", help="a report, as one page")
-    write.add_argument("--save", type=Path, metavar="FILE", help="the diagnosis, for ragdiag.Diagnosis.load")
+    write.add_argument(
+        "--save", type=Path, metavar="FILE", help="the diagnosis, for ragdiag compare and Diagnosis.load"
+    )
     command.add_argument(
         "--min-coverage",
         type=float,
@@ -327,7 +383,30 @@ def _fill_diagnose(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not let exact copies of evidence count as evidence",
     )
+    proof = command.add_argument_group("proof (lost evidence is asked for again with stages made ideal)")
+    proof.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="leave it out: losses are only observed"
+    )
+    proof.add_argument(
+        "--shapley",
+        action="store_true",
+        help="try every set of stages, and share the blame out among them; takes many re-runs",
+    )
+    proof.add_argument(
+        "--max-extra-calls",
+        type=int,
+        metavar="N",
+        help="embed and rerank at most N texts and pairs for it (default: as many as it takes)",
+    )
     _add_explain(command)
+
+
+def _fill_compare(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_compare)
+    command.add_argument("first", type=Path, metavar="A.jsonl", help="a saved diagnosis")
+    command.add_argument("second", type=Path, metavar="B.jsonl", help="another one, of the same queries")
+    command.add_argument("--json", type=Path, metavar="FILE", help="the tables, as JSON")
+    command.add_argument("--html", type=Path, metavar="FILE", help="a report, as one page")
 
 
 def _add_explain(command: argparse.ArgumentParser) -> None:

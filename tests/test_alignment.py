@@ -4,6 +4,7 @@ import random
 import time
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,41 @@ def test_long_texts_take_a_moment_only() -> None:
     gone = source.index(paragraphs[10])
     share_kept = sum(i in kept for i in range(gone, gone + len(paragraphs[10]))) / len(paragraphs[10])
     assert share_kept < 0.05
+
+
+LINES = ["".join(f"{name}{i} " for i in range(1, 6)).strip() + "." for name in "abcde"]
+
+
+@pytest.mark.parametrize(
+    ("document", "source", "expected"),
+    [
+        ("One two. Five six.", "One two. Three four. Five six.", ["One two.", "Five six."]),
+        ("A b. The e f. G h.", "A b. The c d. The e f. G h.", ["A b.", "The e f. G h."]),
+        ("A b\nThe e\nG h", "A b\nThe c\nThe e\nG h", ["A b", "The e\nG h"]),
+        ("A b… The e… G h", "A b… The c… The e… G h", ["A b…", "The e… G h"]),
+        ("A b. The c d. The e f.", "A b. The e f.", ["A b.", "The e f."]),
+        ("\n".join(LINES[::2]), "\n".join(LINES), LINES[::2]),
+    ],
+)
+def test_what_was_left_out_begins_with_a_line_or_a_sentence(
+    document: str, source: str, expected: list[str]
+) -> None:
+    """Where it begins or ends as its surroundings do, it could have stood in several places."""
+    assert [source[start:end] for start, end in align(document, source).source_ranges()] == expected
+
+
+@given(
+    st.lists(st.sampled_from(["a b.", "a c.", "b c.", "a b c\n", "c."]), min_size=1, max_size=12), st.data()
+)
+def test_a_moved_gap_changes_no_text(parts: list[str], data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, len(parts)))
+    last = data.draw(st.integers(first, len(parts)))
+    source, document = " ".join(parts), " ".join([*parts[:first], *parts[last:]])
+    for shorter, longer in ((document, source), (source, document)):
+        alignment = align(shorter, longer)
+        for block in alignment.blocks:
+            in_document, in_source = shorter[slice(*block.document)], longer[slice(*block.source)]
+            assert in_document.split() == in_source.split()
+        ends = [(block.document[1], block.source[1]) for block in alignment.blocks]
+        starts = [(block.document[0], block.source[0]) for block in alignment.blocks]
+        assert all(e[0] <= s[0] and e[1] <= s[1] for e, s in zip(ends, starts[1:], strict=False))

@@ -40,6 +40,7 @@ LAYER = {name: layer for layer, names in LAYERS for name in names}
 
 # Only a result knows of its faces and files, and only inside the functions that make them.
 LAZY_UPWARD = {
+    ("ragdiag.diagnosis.compare", "report"),
     ("ragdiag.diagnosis.result", "report"),
     ("ragdiag.diagnosis.result", "formats"),
     ("ragdiag.diagnosis.explanation", "report"),

@@ -149,6 +149,25 @@ def test_options_reach_the_diagnosis(folder: Path) -> None:
     assert loaded.failures["stage"].tolist()[0] == "ingest"
 
 
+def test_the_proof_may_be_left_out_limited_or_shared_out(folder: Path) -> None:
+    assert folder.is_dir()
+    for options, effort, shapley in (
+        ([], True, False),
+        (["--no-verify"], False, False),
+        (["--shapley"], True, True),
+        (["--max-extra-calls", "7"], True, False),
+    ):
+        assert main(diagnose("--save", "out.jsonl", *options)) == 0
+        loaded = Diagnosis.load("out.jsonl")
+        lost = [verdict for verdict in loaded.verdicts if verdict]
+        assert lost
+        assert all((verdict.shapley is not None) == shapley for verdict in lost)
+        assert (loaded.effort is not None) == effort
+        if loaded.effort is not None:
+            assert loaded.effort.limit == (7 if options[:1] == ["--max-extra-calls"] else None)
+        assert {verdict.proof == "observed" for verdict in lost} == {not effort}
+
+
 def test_documents_may_be_a_folder(folder: Path) -> None:
     (folder / "docs").mkdir()
     for document in (RETURNS, SHIPPING):
@@ -164,7 +183,7 @@ def test_one_query_is_explained(folder: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.endswith(f"\n\n{story}\n")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["diagnose"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["diagnose"], ["compare"]])
 def test_help_is_complete(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +270,14 @@ def test_warnings_of_others_are_as_python_shows_them(
             diagnose("--min-coverage", "half"),
             "ragdiag diagnose: error: argument --min-coverage: invalid float value: 'half'",
         ),
+        (
+            diagnose("--max-extra-calls", "few"),
+            "ragdiag diagnose: error: argument --max-extra-calls: invalid int value: 'few'",
+        ),
+        (
+            ["compare", "a.jsonl"],
+            "ragdiag compare: error: the following arguments are required: B.jsonl",
+        ),
     ],
 )
 def test_usage_errors(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,6 +361,8 @@ def test_bad_input_is_named(
     [
         (["--min-coverage", "0"], "min_coverage must be in (0, 1], got 0.0"),
         (["--min-coverage", "nan"], "min_coverage must be in (0, 1], got nan"),
+        (["--max-extra-calls", "-1"], "max_extra_calls must be >= 0 or None, got -1"),
+        (["--shapley", "--no-verify"], "shapley=True needs re-runs, which verify=False turns off"),
         (["--explain", "whn"], "--explain: no query has the id 'whn'"),
         (["--explain", "open"], "--explain: query 'open' has no evidence: nothing can be lost"),
     ],
@@ -507,6 +536,73 @@ def test_the_command_is_light_until_it_works() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Two diagnoses
+
+
+@pytest.fixture
+def saved(folder: Path) -> Path:
+    """The folder with two saved diagnoses: larger chunks deliver one unit more."""
+    assert main(diagnose("--save", "a.jsonl", "--no-verify")) == 0
+    text = PIPELINE.replace("size = 50", "size = 500")
+    (folder / "large.toml").write_text(text, encoding="utf-8")
+    assert main(diagnose("--save", "b.jsonl", "--no-verify", pipeline="large.toml")) == 0
+    return folder
+
+
+def test_two_diagnoses_are_compared(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["compare", "a.jsonl", "b.jsonl", "--json", "c.json", "--html", "c.html"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    names = ("a.jsonl", "b.jsonl")
+    comparison = ragdiag.compare(*(Diagnosis.load(name) for name in names), names=names)
+    assert comparison.counts["regained"] == 1
+    assert out == str(comparison)
+    assert out.startswith("A  a.jsonl\nB  b.jsonl\nNo difference is claimed: only 2 queries are assessed.\n")
+    assert json.loads((saved / "c.json").read_bytes()) == comparison.to_dict()
+    page = (saved / "c.html").read_text(encoding="utf-8")
+    assert "<title>ragdiag: a.jsonl and b.jsonl</title>" in page
+    assert comparison._repr_html_() in page
+    assert tags(page)[:6] == ["html", "head", "meta", "meta", "title", "body"]
+
+
+def test_a_diagnosis_may_be_compared_with_itself(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert saved.is_dir()
+    capsys.readouterr()
+    assert main(["compare", "a.jsonl", "a.jsonl"]) == 0
+    assert "No difference: in each of the 2 queries" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["a.jsonl", "absent.jsonl"], "absent.jsonl: cannot be read: No such file or directory"),
+        (["a.jsonl", "documents.jsonl"], "documents.jsonl:1: "),
+        (
+            ["a.jsonl", "c.jsonl"],
+            "the two diagnoses do not assess the same queries: 1 of 2 differ; the first",
+        ),
+        (
+            ["a.jsonl", "d.jsonl"],
+            "the two diagnoses cannot be compared: min_coverage is 1.0 in the first and",
+        ),
+        (["a.jsonl", "b.jsonl", "--json", "b.jsonl"], "--json and B.jsonl name the same file: b.jsonl"),
+        (["a.jsonl", "b.jsonl", "--html", "x", "--json", "x"], "--html and --json name the same file: x"),
+        (["a.jsonl", "b.jsonl", "--html", "absent/x"], "absent/x: cannot be written: No such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(
+    arguments: list[str], problem: str, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(diagnose("--save", "d.jsonl", "--no-verify", "--min-coverage", "0.5")) == 0
+    write_queries(saved / "queries.jsonl", [QUERIES[0], *QUERIES[2:]])
+    assert main(diagnose("--save", "c.jsonl", "--no-verify")) == 0
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    capsys.readouterr()
+    assert fail(["compare", *arguments], capsys).startswith(problem)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
 # The demo

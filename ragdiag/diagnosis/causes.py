@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Goal, best_set
 from ragdiag.diagnosis.evidence import Mask, QueryEvidence
@@ -57,7 +58,8 @@ def observe(
             if stage is None:
                 verdicts.append(None)
                 continue
-            seen = _Seen(trace, trace[query_id], of_query, number, of_unit, min_coverage)
+            kept = ledger.hard[len(verdicts) - number :, -1][: len(of_units)]
+            seen = _Seen(trace, trace[query_id], of_query, number, of_unit, min_coverage, kept)
             cause = _cause(stage, seen)
             verdicts.append(Verdict(stage, cause, "observed", observed=stage, reason=NOT_RUN_AGAIN))
     return tuple(verdicts)
@@ -65,7 +67,7 @@ def observe(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the run shows of one unit."""
+    """What the run shows of one unit; ``kept`` is 1 for each unit of its query that was delivered."""
 
     trace: Trace
     query: QueryTrace
@@ -73,6 +75,7 @@ class _Seen:
     number: int
     ranks: UnitRanks
     min_coverage: float
+    kept: NDArray[np.float64]
 
     def delivered_by(self, atoms: Mask) -> bool:
         return bool(self.evidence.coverage(atoms)[self.number] >= self.min_coverage)
@@ -100,5 +103,5 @@ def _fits_without_budget(seen: _Seen) -> bool:
     if seen.trace.budget is None:
         return False
     goal = Goal("hard", seen.min_coverage, seen.trace.top_k)
-    nothing = np.zeros(len(seen.evidence.units))
-    return seen.delivered_by(best_set(seen.evidence, seen.evidence.carriers, goal, keep=nothing).atoms)
+    best = best_set(seen.evidence, seen.evidence.carriers, goal, keep=seen.kept)
+    return seen.delivered_by(best.atoms)

@@ -1,4 +1,4 @@
-"""One query's story: its evidence, the chunks around it, where it ranked, and what lost it in plain words."""
+"""One query's story: its evidence and the chunks around it, where it ranked, what lost it and the proof."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence, disjoint
 from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.diagnosis.ranks import UnitRanks
+from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.records import Document, Span, WholeDocument
 from ragdiag.spans import Range, nonspace_before
 from ragdiag.trace import Trace
@@ -77,8 +78,8 @@ class UnitStory:
 
     Attributes:
         number: its position in the query, from 0.
-        stage: what lost it; None where it was delivered.
-        sentence: the label in plain words.
+        verdict: why it was lost, with the re-runs that prove it; None where it was delivered.
+        sentence: what the run itself shows, in plain words: the ledger's label, which a verdict may move.
         coverage: its coverage at every checkpoint, by name, in the order of the flow.
         ranks: where it is complete.
         alternatives: how many alternatives it has; the one that came furthest is shown.
@@ -86,12 +87,17 @@ class UnitStory:
     """
 
     number: int
-    stage: str | None
+    verdict: Verdict | None
     sentence: str
     coverage: Mapping[str, float]
     ranks: UnitRanks
     alternatives: int
     passages: tuple[Passage, ...]
+
+    @property
+    def stage(self) -> str | None:
+        """What lost it, by the verdict; None where it was delivered."""
+        return None if self.verdict is None else self.verdict.stage
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,6 +108,7 @@ class Explanation:
         query_id, query: whose story it is.
         recall: the mean coverage of its units by the context.
         candidates, top_k: n and k.
+        budget: the token budget that the packer declares; None where it declares none.
         stage_of: the stage charged with what is lost on the way to each checkpoint, by the checkpoint's name,
             in the order of the flow; the start is not among them.
         units: the stories of its units.
@@ -112,6 +119,7 @@ class Explanation:
     recall: float
     candidates: int
     top_k: int
+    budget: int | None
     stage_of: Mapping[str, str]
     units: tuple[UnitStory, ...]
 
@@ -146,13 +154,12 @@ def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
         row = first + number
         best = _furthest_alternative(evidence, number)
         ranks = diagnosis.outcomes[position].ranks[number]
-        stage = ledger.label(row)
         passages = tuple(sight.passage(part) for part in disjoint(unit.alternatives[best]))
         stories.append(
             UnitStory(
                 number=number,
-                stage=stage,
-                sentence=_sentence(stage, ranks, trace, float(ledger.soft[row, -1]), passages),
+                verdict=diagnosis.verdicts[row],
+                sentence=_sentence(ledger.label(row), ranks, trace, float(ledger.soft[row, -1]), passages),
                 coverage=dict(zip(names, ledger.soft[row].tolist(), strict=True)),
                 ranks=ranks,
                 alternatives=len(unit.alternatives),
@@ -161,7 +168,16 @@ def explain_query(diagnosis: Diagnosis, position: int) -> Explanation:
         )
     recall = float(ledger.values("soft")[position, -1])
     stage_of = {checkpoint.name: checkpoint.stage for checkpoint in ledger.checkpoints if checkpoint.stage}
-    return Explanation(query.id, query.text, recall, trace.candidates, trace.top_k, stage_of, tuple(stories))
+    return Explanation(
+        query_id=query.id,
+        query=query.text,
+        recall=recall,
+        candidates=trace.candidates,
+        top_k=trace.top_k,
+        budget=trace.budget,
+        stage_of=stage_of,
+        units=tuple(stories),
+    )
 
 
 def _furthest_alternative(evidence: QueryEvidence, number: int) -> int:

@@ -2,13 +2,13 @@
 
 The stage is the ledger's label. Three rules move it:
 
-    split      the evidence is cut across chunks, and the chunker made ideal alone brings it back: ``chunker``.
+    split      evidence is cut across chunks, and the chunker made ideal alone brings it back: ``chunker``.
                Not where every fragment reached the packer (or the retriever of a pipeline with an embedder),
                that stage lost it, and it made ideal alone brings it back as well.
     truncated  the evidence lies beyond what the embedder reads of its chunk, and a window around it, embedded
                in the chunk's place, brings it back: ``embedder``.
     joint      no single stage brings it back, several together do: the earliest stage of the first of the
-               smallest sets, of those with the label in them where there are any.
+               smallest sets; where that is not the chunker, of the first with the label in it.
 
 A repair recovers a unit only if no unit that had been delivered is lost by it. A minimal set is one of which
 no part recovers. Where the re-runs do not single out the stage, the verdict says so.
@@ -80,7 +80,7 @@ def try_repairs(
         stages: those that can be made ideal for the unit, in the order of the flow.
         run: the re-run with a set of them made ideal.
         every: whether all sets are tried, whatever recovers.
-        together: whether sets of several stages are tried at all.
+        together: whether sets of several stages are tried at all; none brings back what was not ingested.
     """
     trials: dict[frozenset[str], Trial] = {}
     for size in range(1, len(stages) + 1):
@@ -106,7 +106,7 @@ def decide(unit: LostUnit, observed: Verdict, runs: Runs, *, embedder: bool) -> 
     if unit.label in ("ingest", "capacity"):
         if unit.label == "capacity" and _is_split(unit, runs, singles, embedder=embedder):
             return _split(verdict)
-        return _without_plug(verdict, runs, singles)
+        return _without_plug(verdict, runs, singles, fits=unit.fits)
     if _is_split(unit, runs, singles, embedder=embedder):
         return _split(verdict)
     if runs.found_in_window("truncated"):
@@ -137,12 +137,12 @@ def _of_a_plug(verdict: Verdict, runs: Runs, singles: Sequence[str]) -> Verdict:
     return _together(verdict, runs)
 
 
-def _without_plug(verdict: Verdict, runs: Runs, singles: Sequence[str]) -> Verdict:
+def _without_plug(verdict: Verdict, runs: Runs, singles: Sequence[str], *, fits: bool) -> Verdict:
     """For a label that belongs to no plug: no ideal plug but the chunker may bring the unit back."""
     if verdict.repairs and not singles and "chunker" in verdict.repairs[0]:
         return _together(verdict, runs)
     if verdict.repairs or (runs.rest is not None and runs.rest.recovered):
-        return replace(verdict, proof="undetermined", reason=_competing(verdict, runs))
+        return replace(verdict, proof="undetermined", reason=_after_all(verdict, runs, fits=fits))
     if runs.rest is None or runs.rest.outcome == "void":
         why = "there was nothing to make ideal" if runs.rest is None else runs.rest.note
         return replace(verdict, reason=f"It could not be proven: {why}.")
@@ -157,7 +157,9 @@ def _together(verdict: Verdict, runs: Runs) -> Verdict:
     failed = [trial for trial in runs.trials.values() if trial.void_by in ("raised", "spent")]
     alone = [trial for trial in failed if len(trial.ideal) == 1]
     if verdict.repairs and not alone:
-        first = next((ideal for ideal in verdict.repairs if verdict.observed in ideal), verdict.repairs[0])
+        first = verdict.repairs[0]
+        if first[0] != "chunker":  # an ideal embedder also makes up for an approximate retriever
+            first = next((ideal for ideal in verdict.repairs if verdict.observed in ideal), first)
         reason = (
             f"No single stage made ideal brings the evidence back, {_names(first, 'and')} together do: "
             "their faults mask each other, and all of them must be fixed."
@@ -259,10 +261,13 @@ def _another(label: str, singles: Sequence[str], own: Trial | None) -> str:
     return f"{alone}; with {_names(singles, 'or')} alone it does."
 
 
-def _competing(verdict: Verdict, runs: Runs) -> str:
-    """A unit charged to capacity that could be delivered on its own."""
-    ideal = verdict.repairs[0] if verdict.repairs or runs.rest is None else runs.rest.ideal
-    return (
-        f"With {_names(ideal, 'and')} made ideal for it the evidence comes back, but all that the query "
-        "needs does not fit: its units compete for the room."
+def _after_all(verdict: Verdict, runs: Runs, *, fits: bool) -> str:
+        else "although no whole chunks within the budget carry it: the packer shortens them, or takes "
+        "more than it declares"
+    why = (
+        "but all that the query needs does not fit: its units compete for the room"
+        if fits
+        else "although no whole chunks within the budget carry it: the packer shortens them, or takes more "
+        "than it declares"
     )
+    return f"With {_names(ideal, 'and')} made ideal for it the evidence comes back, {why}."

@@ -67,6 +67,21 @@ class Groups(Mapping[Hashable, "Diagnosis"]):
         return self._stack(lambda diagnosis: diagnosis.hard_losses)
 
     @property
+    def noise(self) -> pd.DataFrame:
+        """`Diagnosis.noise` of each group, indexed by the key and the stage."""
+        return self._stack(lambda diagnosis: diagnosis.noise)
+
+    @property
+    def precision_flow(self) -> pd.DataFrame:
+        """`Diagnosis.precision_flow` of each group, indexed by the key and the boundary."""
+        return self._stack(lambda diagnosis: diagnosis.precision_flow)
+
+    @property
+    def token_share(self) -> pd.DataFrame:
+        """`Diagnosis.token_share` of each group, indexed by the key and what it is the share of."""
+        return self._stack(lambda diagnosis: diagnosis.token_share)
+
+    @property
     def ceilings(self) -> pd.DataFrame:
         """`Diagnosis.ceilings` of each group, indexed by the key and the checkpoint."""
         return self._stack(lambda diagnosis: diagnosis.ceilings)

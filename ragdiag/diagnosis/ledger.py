@@ -95,17 +95,17 @@ class Ledger:
         Args:
             objective: coverage, or delivered or lost.
             moved: lost units that are charged to another stage than their label, with that stage. A unit
-                takes along what it lost from its label on; what it had lost before and what was rescued
-                stay where they are.
+                takes along what it lost from its label on, less what it regained there; what it had lost or
+                regained before stays where it is.
         """
         if not moved:
             return np.asarray(-np.diff(self.values(objective), axis=1))
         steps = -np.diff(self.soft if objective == "soft" else self.hard, axis=1)
         for unit, stage in moved.items():
             first = self._last_drop(unit)
-            taken = np.maximum(steps[unit, first:], 0)
-            steps[unit, first:] -= taken
-            steps[unit, self.stages.index(stage)] += taken.sum()
+            taken = steps[unit, first:].sum()
+            steps[unit, first:] = 0
+            steps[unit, self.stages.index(stage)] += taken
         return self._mean_by_query(steps)
 
     @property

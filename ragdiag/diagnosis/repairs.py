@@ -1,6 +1,7 @@
 """What each stage made ideal is, for the evidence of one lost unit.
 
-    chunker    a span that no single chunk covers gets one more chunk: the span with the chunks that touch it
+    chunker    a span that no single chunk covers gets a chunk: the span with the chunks that touch it, in
+               place of those that lie wholly inside
     embedder   chunks that carry the evidence get the query's own vector
     retriever  the chunks that carry it come first among the exact candidates
     reranker   they come first among the candidates
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Goal, best_set
 from ragdiag.diagnosis.evidence import EvidenceMap, Mask, QueryEvidence, disjoint
-from ragdiag.records import Chunk, Document, Query, Span, WholeDocument
+from ragdiag.records import Chunk, Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import Range
 from ragdiag.stages.protocols import Similarity, Vectors
 
@@ -42,6 +43,8 @@ class LostUnit:
         evidence: of the query; ``delivered`` holds the atoms of the ideal chunker's chunks.
         chunks: those of the run.
         added: the ideal chunker's; none where each span of an alternative lies in one chunk.
+        guarded: the same unit with ideal chunks for the query's delivered units as well, for re-runs in which
+            its own would push those out; None where they need none.
         kept: for each unit of the query 1 where the run delivered it, else 0, shape (units,).
         min_coverage: the coverage from which a unit counts as delivered.
         top_k: how many chunks reach the packer.
@@ -61,6 +64,12 @@ class LostUnit:
     top_k: int
     budget: int | None
     tokens: Callable[[int], int] = field(repr=False)
+    guarded: LostUnit | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from other units, and from its guarded self."""
+        return self.unit, len(self.added)
 
     def chunk(self, number: int) -> Chunk:
         """A chunk by its number."""
@@ -83,9 +92,20 @@ class LostUnit:
         covered = {n: float(self.evidence.coverage(mask)[self.number]) for n, mask in self.masks.items()}
         return {n: coverage for n, coverage in covered.items() if coverage > 0}
 
+    @cached_property
+    def replaced(self) -> frozenset[int]:
+        """The run's chunks that lie wholly inside an ideal one, which takes their place."""
+        return frozenset(
+            number
+            for number, _ in self.evidence.carriers.items()
+            if any(_lies_within(self.chunks[number], chunk) for chunk in self.added)
+        )
+
     def carriers(self, *, chunker: bool) -> list[int]:
-        """The chunks that hold any of this unit, with the ideal chunker's or without, in order."""
-        return [n for n in self.carried if chunker or n < len(self.chunks)]
+        """The chunks that hold any of this unit, in order: those of the run, or with an ideal chunker."""
+        if not chunker:
+            return [n for n in self.carried if n < len(self.chunks)]
+        return [n for n in self.carried if n not in self.replaced]
 
     def best_of(self, pool: Sequence[int]) -> tuple[int, ...]:
         """The chunks of ``pool`` that deliver the unit within k and the budget, in the pool's order.
@@ -96,6 +116,13 @@ class LostUnit:
         candidates = {number: self.masks[number] for number in pool if number in self.masks}
         chosen = set(best_set(self.evidence, candidates, goal, keep=self.kept, tokens=self.tokens).positions)
         return tuple(number for number in pool if number in chosen)
+
+    @property
+    def fits(self) -> bool:
+        """Whether k chunks of the run could carry the unit within the budget, were it the only one."""
+        best = self.best_of(self.carriers(chunker=False))
+        atoms = self.evidence.mask_of(best)
+        return bool(self.evidence.coverage(atoms)[self.number] >= self.min_coverage)
 
     def in_best_order(self, pool: Sequence[int]) -> list[int]:
         """``pool`` with its best chunks first, then by what they hold of the unit, then as they come."""
@@ -116,10 +143,18 @@ class LostUnit:
         return [number for number in top if number in context]
 
     def to_embed_ideally(self, candidates: int, *, chunker: bool) -> list[int]:
-        """The chunks that an ideal embedder lets outscore all others, at most half of the candidates."""
+        """The chunks that an ideal embedder lets outscore all others, at most half of the candidates.
+
+        With the unit's own come those that keep the query's other delivered units, so that these are not
+        pushed out.
+        """
         pool = self.carriers(chunker=chunker)
-        best = [number for number in self.best_of(pool) if number in self.carried]
-        ordered = sorted(pool, key=lambda number: (number not in best, -self.carried[number]))
+        if not pool:
+            return []
+        gone = self.replaced if chunker else frozenset(self.added_numbers)
+        keep = [n for n, mask in self.masks.items() if (self.evidence.coverage(mask) * self.kept).any()]
+        best = set(self.best_of([*dict.fromkeys([*pool, *(n for n in keep if n not in gone)])]))
+        ordered = sorted({*pool, *best}, key=lambda n: (n not in best, -self.carried.get(n, 0.0), n))
         return ordered[: max(candidates // 2, len(best))]
 
 
@@ -141,20 +176,35 @@ def ideal_chunks(
     documents: Mapping[str, Document],
     query: Query,
     evidence: QueryEvidence,
-    number: int,
+    numbers: Sequence[int],
     *,
     min_coverage: float,
 ) -> list[Chunk]:
-    """One more chunk for each span of a unit that no single chunk covers to ``min_coverage``.
+    """A chunk for each span of some units that no single chunk covers to ``min_coverage``.
 
     It is the span with the chunks that touch it (the span alone where none or one does), trimmed around the
     span to the length of the longest chunk, or of the span. It carries the metadata, and what stands before
-    the text in the index text, of the chunk that holds most of the span. None are needed where every span of
-    some alternative lies in one chunk.
+    the text in the index text, of the chunk that holds most of the span. A unit needs none where every span
+    of some alternative lies in one chunk.
     """
+    places = dict.fromkeys(
+        place
+        for number in numbers
+        for place in _in_pieces(evidence_map, query.evidence[number], evidence, number, min_coverage)
+    )
+    longest = max(len(chunk.text) for chunk in evidence_map.chunks)
+    taken = {chunk.id for chunk in evidence_map.chunks}
+    made = (_chunk_around(evidence_map, documents, place, longest) for place in places)
+    return [_renamed(chunk, taken) for chunk in made if chunk is not None]
+
+
+def _in_pieces(
+    evidence_map: EvidenceMap, unit: Evidence, evidence: QueryEvidence, number: int, min_coverage: float
+) -> list[Span | WholeDocument]:
+    """The spans of a unit that lie in no single chunk; none where those of some alternative all do."""
     masks = evidence.carriers.values()
-    uncovered: dict[Span | WholeDocument, None] = {}
-    for alternative, atoms in zip(query.evidence[number].alternatives, evidence.units[number], strict=True):
+    places: list[Span | WholeDocument] = []
+    for alternative, atoms in zip(unit.alternatives, evidence.units[number], strict=True):
         in_pieces = [
             (part, copies)
             for part, copies in zip(disjoint(alternative), atoms.parts, strict=True)
@@ -169,12 +219,9 @@ def ideal_chunks(
         for part, copies in in_pieces:
             # Of several copies the one of which most was ingested.
             ingested = [evidence.weight(copy & evidence.ingested) for copy in copies]
-            places = evidence_map.copies_of(part) if isinstance(part, Span) else (part,)
-            uncovered[places[ingested.index(max(ingested))]] = None
-    longest = max(len(chunk.text) for chunk in evidence_map.chunks)
-    taken = {chunk.id for chunk in evidence_map.chunks}
-    made = (_chunk_around(evidence_map, documents, place, longest) for place in uncovered)
-    return [_renamed(chunk, taken) for chunk in made if chunk is not None]
+            copied = evidence_map.copies_of(part) if isinstance(part, Span) else (part,)
+            places.append(copied[ingested.index(max(ingested))])
+    return places
 
 
 def _chunk_around(
@@ -211,6 +258,13 @@ def _chunk_around(
         heading = model.index_text[: len(model.index_text) - len(model.text)]
         return replace(made, index_text=heading + made.text)
     return made
+
+
+def _lies_within(chunk: Chunk, other: Chunk) -> bool:
+    return all(
+        any(s.doc_id == span.doc_id and s.start <= span.start and span.end <= s.end for s in other.spans)
+        for span in chunk.spans
+    )
 
 
 def _overlap(span: Span, doc_id: str, other: Range) -> int:

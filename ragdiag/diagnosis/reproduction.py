@@ -26,7 +26,7 @@ from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.ranking import order_by_score
 from ragdiag.trace import QueryTrace, Trace
 
-__all__ = ["Reproducer", "Reproduction", "embed_each"]
+__all__ = ["TEXTS_PER_QUERY", "Reproducer", "Reproduction", "embed_each"]
 
 _Outcome = TypeVar("_Outcome")
 
@@ -35,6 +35,9 @@ _SCORES_APART = 0.01  # of the range of a query's scores
 _ROUNDING = 1e-6  # of the largest score, where all candidates score alike
 _SAME_HITS = 0.9  # of the hits; what carries the evidence must be the same altogether
 _CARRIERS = 3  # the chunks of a query that are embedded again
+TEXTS_PER_QUERY = 1 + _CARRIERS
+"""How many texts are embedded to ask a query again, at most."""
+
 _PACKED_AGAIN = 3  # times: a packer that drops one of a few chunks by chance often makes the same context
 
 
@@ -89,7 +92,7 @@ class Reproducer:
         again: dict[str, Reproduction | Void] = {}
         for query, found in zip(queries, retrieved, strict=True):
             try:
-                differs = _or_raise(self._cut_otherwise(evidence[query.id]))
+                differs = _or_raise(self._cut_otherwise(query, evidence[query.id]))
                 differs = differs or _or_raise(embedded[query.id])
                 hits = _or_raise(found)
                 again[query.id] = self._after_retrieval(query, evidence[query.id], hits, differs)
@@ -135,10 +138,11 @@ class Reproducer:
             before.setdefault(chunk.spans[0].doc_id, []).append(chunk)
         return before
 
-    def _cut_otherwise(self, evidence: QueryEvidence) -> str | Void:
-        """Whether a document that holds the evidence is cut in another way than before."""
+    def _cut_otherwise(self, query: Query, evidence: QueryEvidence) -> str | Void:
+        """Whether a document that holds the evidence, or should, is cut in another way than before."""
         chunks = self._trace.chunks
-        doc_ids = sorted({chunks[position].spans[0].doc_id for position in evidence.carriers})
+        named = {doc_id for unit in query.evidence for doc_id in unit.doc_ids} & self._documents.keys()
+        doc_ids = sorted(named | {chunks[position].spans[0].doc_id for position in evidence.carriers})
         for doc_id in doc_ids:
             if doc_id not in self._cut:
                 self._cut[doc_id] = self._cut_again(doc_id)

@@ -8,7 +8,7 @@ for each list of chunks.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -27,11 +27,15 @@ from ragdiag.stages.ranking import order_by_score
 from ragdiag.stages.similarity import exact_scores, nearest
 from ragdiag.trace import Trace
 
-__all__ = ["EditKind", "Pairs", "Reruns"]
+__all__ = ["EditKey", "EditKind", "Pairs", "Reruns"]
 
 EditKind: TypeAlias = Literal["chunker", "embedder", "both", "window"]
 """What of the corpus is changed: chunks added, vectors replaced, both, or windows embedded."""
 
+EditKey: TypeAlias = tuple[tuple[int, int], EditKind]
+"""An edit of one unit: the unit's key, and the kind."""
+
+_GUARDED = "the query's delivered evidence got whole chunks as well, since it would have been pushed out"
 _EVICTS = "it came back, but then unit {} of the query, which had been delivered, was lost"
 
 
@@ -105,20 +109,21 @@ class Reruns:
         self._retrieved = retrieved
         self._allowance = allowance
         self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
-        self._edits: dict[tuple[int, EditKind], Edit | Void] = {}
-        self._shelved: dict[tuple[int, EditKind], _Shelved] = {}
-        self._own: dict[tuple[int, EditKind], tuple[Shelf, View] | Void] = {}
-        self._needs_own: set[int] = set()
+        self._edits: dict[EditKey, Edit | Void] = {}
+        self._shelved: dict[EditKey, _Shelved] = {}
+        self._own: dict[EditKey, tuple[Shelf, View] | Void] = {}
+        self._needs_own: set[tuple[int, int]] = set()
         self._nearest: dict[str, Found] = {}
-        self._texts: dict[tuple[int, str], list[Found | Void]] = {}
-        self._contexts: dict[tuple[str, tuple[int, ...], int], tuple[Chunk, ...]] = {}
+        self._texts: dict[tuple[tuple[int, int], bool], list[Found | Void]] = {}
+        self._contexts: dict[tuple[str, tuple[int, ...], tuple[int, int] | None], tuple[Chunk, ...]] = {}
 
     # What is prepared for all units at once
 
-    def prepare(self, units: Sequence[LostUnit], edits: Mapping[tuple[int, EditKind], Edit | Void]) -> None:
+    def prepare(self, units: Sequence[LostUnit], edits: Mapping[EditKey, Edit | Void]) -> None:
         """Put all edits (by unit and kind) into one index, and try the placebo of each unit."""
         self._edits = dict(edits)
         self._find_nearest(units)
+        units = [each for unit in units for each in (unit, unit.guarded) if each is not None]
         good = {key: edit for key, edit in edits.items() if isinstance(edit, Edit)}
         if not good:
             return
@@ -128,16 +133,16 @@ class Reruns:
             self._needs_own = {unit for unit, _ in good}
             return
         self._shelved = {key: _Shelved(shelf, view) for key, view in zip(good, views, strict=True)}
-        changed = [unit for unit in units if any((unit.unit, kind) in good for kind in _KINDS)]
+        changed = [unit for unit in units if any((unit.key, kind) in good for kind in _KINDS)]
         placebos = shelf.search(
             [Job(self.request(unit.query), PLACEBO) for unit in changed], self._trace.candidates
         )
         for unit, found in zip(changed, placebos, strict=True):
             if not self._still_lost(unit, found):
-                self._needs_own.add(unit.unit)
-        self._search_all({unit.unit: unit for unit in changed}, ("chunker", "embedder"))
+                self._needs_own.add(unit.key)
+        self._search_all({unit.key: unit for unit in changed}, ("chunker", "embedder"))
 
-    def _search_all(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
+    def _search_all(self, units: Mapping[tuple[int, int], LostUnit], kinds: Collection[EditKind]) -> None:
         """Search for the edits of ``kinds`` on the common shelf, in one call."""
         keys = [
             key
@@ -159,7 +164,11 @@ class Reruns:
             return
         size = len(trace.chunks)
         hidden = max(
-            (sum(n < size for n in edit.chunks) for edit in self._edits.values() if isinstance(edit, Edit)),
+            (
+                len(edit.hidden) + sum(n < size for n in edit.chunks)
+                for edit in self._edits.values()
+                if isinstance(edit, Edit)
+            ),
             default=0,
         )
         queries = {unit.query.id: unit.query for unit in units}
@@ -194,6 +203,10 @@ class Reruns:
         if not delivered[unit.number]:
             return Trial(stages, "lost", own, variant=variant)
         evicted = np.flatnonzero((unit.kept > 0) & ~delivered)
+        if len(evicted) and unit.guarded is not None and "chunker" in ideal:
+            guarded = self.run(unit.guarded, ideal)
+            if guarded.recovered:
+                return replace(guarded, note=_GUARDED)
         if len(evicted):
             return Trial(stages, "evicted", own, _EVICTS.format(int(evicted[0]) + 1), variant)
         return Trial(stages, "recovered", own, variant=variant)
@@ -242,7 +255,7 @@ class Reruns:
         if packer is None:
             raise TypeError("the pipeline has no packer")
         size = len(self._trace.chunks)
-        key = (unit.query.id, tuple(top), -1 if all(n < size for n in top) else unit.unit)
+        key = (unit.query.id, tuple(top), None if all(n < size for n in top) else unit.key)
         if key not in self._contexts:
             documents = {document.id: document for document in self._index.documents}
             chunks = [unit.chunk(number) for number in top]
@@ -254,7 +267,7 @@ class Reruns:
 
     def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool) -> list[int]:
         kind: EditKind | None = "window" if window else _kind_of(ideal)
-        edit = None if kind is None else self._edits.get((unit.unit, kind))
+        edit = None if kind is None else self._edits.get((unit.key, kind))
         if isinstance(edit, Void):
             raise edit
         if edit is None:
@@ -278,8 +291,11 @@ class Reruns:
 
     def _on_shelf(self, unit: LostUnit, kind: EditKind) -> _Shelved:
         """The common shelf, or the unit's own where the placebo brings the unit back there."""
-        key = (unit.unit, kind)
-        if unit.unit in self._needs_own and key not in self._own:
+        key = (unit.key, kind)
+        edit = self._edits[key]
+        if isinstance(edit, Void):
+            raise edit
+        if unit.key in self._needs_own and key not in self._own:
             self._own[key] = self._shelf_of_its_own(unit, kind)
             shelf = self._own[key]
             if not isinstance(shelf, Void):
@@ -290,7 +306,7 @@ class Reruns:
         return self._shelved[key]
 
     def _shelf_of_its_own(self, unit: LostUnit, kind: EditKind) -> tuple[Shelf, View] | Void:
-        edit = self._edits[unit.unit, kind]
+        edit = self._edits[unit.key, kind]
         if isinstance(edit, Void):
             return edit
         try:
@@ -321,12 +337,15 @@ class Reruns:
     def _exact_pool(self, unit: LostUnit, kind: EditKind | None, edit: Edit | None) -> list[int]:
         """What an ideal retriever chooses from: the exact candidates, or without an embedder all chunks."""
         if self._trace.similarity is None:
-            carriers = unit.carriers(chunker=edit is not None)
-            return [*dict.fromkeys([*carriers, *self._retrieved[unit.query.id].numbers])]
+            gone = frozenset() if edit is None else edit.hidden
+            retrieved = (n for n in self._retrieved[unit.query.id].numbers if n not in gone)
+            return [*dict.fromkeys([*unit.carriers(chunker=edit is not None), *retrieved])]
         near = self._nearest[unit.query.id]
         scored = dict(zip(near.numbers, near.scores, strict=True))
         if edit is not None:
             query = self.request(unit.query).vector
+            for number in edit.hidden & scored.keys():
+                del scored[number]
             for number, vector in edit.vectors.items():
                 if vector is not None and query is not None:
                     scored[number] = float(exact_scores(query, vector[None, :], self._trace.similarity)[0])
@@ -335,12 +354,11 @@ class Reruns:
 
     def _by_text(self, unit: LostUnit, kind: EditKind | None) -> list[int]:
         """What those arms find that search texts, without filters; new vectors change nothing for them."""
-        added = kind in ("chunker", "both")
-        key = (unit.unit, "chunker" if added else "")
+        key = (unit.key, kind in ("chunker", "both"))
         if key not in self._texts:
             request = Request(unit.query.id, unit.query.text)
-            if added:
-                shelved = self._on_shelf(unit, "chunker")
+            if kind in ("chunker", "both"):
+                shelved = self._on_shelf(unit, kind)
                 job, shelf = Job(request, shelved.view), shelved.shelf
             else:
                 job, shelf = Job(request, PLACEBO), self._plain

@@ -22,8 +22,16 @@ from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
 from ragdiag.diagnosis.explanation import Explanation, explain_query
 from ragdiag.diagnosis.ledger import Ledger, build_ledger
+from ragdiag.diagnosis.precision import (
+    QueryPrecision,
+    charge_noise,
+    flow_table,
+    noise_table,
+    query_precision,
+)
 from ragdiag.diagnosis.proofs import proof_table, shapley_table
 from ragdiag.diagnosis.ranks import UnitRanks, rank_units
+from ragdiag.diagnosis.token_share import TokenShare, share_table, token_share
 from ragdiag.diagnosis.verdicts import Effort, Verdict
 from ragdiag.errors import DataError
 from ragdiag.measures.delivery import Delivery
@@ -51,10 +59,14 @@ class QueryOutcome:
     Attributes:
         deliveries: of the retriever's ranking, of the final ranking, and of the context.
         ranks: of each unit.
+        precision: how much of its context is noise, and through whom.
+        share: how much of its context's tokens is evidence.
     """
 
     deliveries: Mapping[Ranking, Delivery]
     ranks: tuple[UnitRanks, ...]
+    precision: QueryPrecision
+    share: TokenShare
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +120,7 @@ class Diagnosis:
         assessed = [query for query in queries if query.assessed]
         searches = [None] * len(assessed) if exact is None else exact
         outcomes = tuple(
-            QueryOutcome(
-                _deliveries(trace, query, evidence_map, of_query),
-                rank_units(trace, trace[query.id], of_query, search, min_coverage=min_coverage),
-            )
+            _outcome(trace, query, evidence_map, of_query, search, min_coverage=min_coverage)
             for query, of_query, search in zip(assessed, evidence, searches, strict=True)
         )
         ids = [query.id for query in assessed]
@@ -372,6 +381,50 @@ class Diagnosis:
                 rows.append((name, k, recall.value, recall.low, recall.high))
         return pd.DataFrame(rows, columns=["ranking", "k", "recall", "low", "high"])
 
+    # Context precision
+
+    @property
+    def noise(self) -> pd.DataFrame:
+        """What each stage took of context precision, indexed by ``stage``.
+
+        Every irrelevant chunk above a relevant one is charged to the stage where it last came to stand there;
+        where no chunk of a context is relevant, the stages that lost the query's evidence take the noise.
+
+        Columns: ``loss`` (means over queries; the sum is 1 - CP), ``low`` and ``high`` (95% interval).
+        """
+        return noise_table(self.ledger.stages, self.charged_noise(), self._estimate)
+
+    def charged_noise(self) -> NDArray[np.float64]:
+        """1 - CP of each query by stage of the ledger, shape (queries, stages); `noise` is its mean."""
+        return charge_noise(self._precisions, self.ledger.stages, self.charged_steps("soft"))
+
+    @property
+    def precision_flow(self) -> pd.DataFrame:
+        """CP of the first k chunks at each boundary, indexed by ``boundary``, in the order of the flow.
+
+        Columns: ``stage`` (whose list it is), ``cp`` with ``low`` and ``high`` (95% interval), and ``change``
+        from the boundary before (from 1 at the first): below 0 the stage let noise in, above 0 it removed
+        some. The changes sum to CP - 1. The exact top k ignores filters.
+        """
+        return flow_table(self.trace, self._precisions, self._estimate)
+
+    @property
+    def token_share(self) -> pd.DataFrame:
+        """The share of the context's tokens that is evidence, and what the chunks allow, indexed by ``of``.
+
+        ``context``: each chunk's tokens count as evidence in proportion to the characters of evidence that it
+        adds to the chunks before it. ``attainable``: the same, were the best set of chunks (of most recall
+        within k and the budget) delivered and nothing else; a context that delivers less can exceed it.
+
+        Columns: ``share`` with ``low`` and ``high`` (95% interval), ``n``, and ``unit``: ``tokens``, or
+        ``characters`` (non-whitespace) where nothing counts tokens.
+        """
+        return share_table(self.trace, [outcome.share for outcome in self.outcomes], self._estimate)
+
+    @property
+    def _precisions(self) -> list[QueryPrecision]:
+        return [outcome.precision for outcome in self.outcomes]
+
     # Parts
 
     def by(self, key: str) -> Groups:
@@ -506,6 +559,35 @@ _FAILURE_COLUMNS = [
     "query",
     "evidence",
 ]
+
+
+def _outcome(
+    trace: Trace,
+    query: Query,
+    evidence_map: EvidenceMap,
+    evidence: QueryEvidence,
+    exact: ExactSearch | None,
+    *,
+    min_coverage: float,
+) -> QueryOutcome:
+    deliveries = _deliveries(trace, query, evidence_map, evidence)
+    record = trace[query.id]
+    precision = query_precision(
+        trace,
+        record,
+        evidence_map,
+        evidence,
+        exact,
+        retrieved=deliveries["retrieved"],
+        final=deliveries["final"],
+        context=deliveries["context"],
+    )
+    return QueryOutcome(
+        deliveries,
+        rank_units(trace, record, evidence, exact, min_coverage=min_coverage),
+        precision,
+        token_share(trace, record, evidence_map, evidence),
+    )
 
 
 def _deliveries(

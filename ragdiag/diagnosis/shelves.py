@@ -28,13 +28,17 @@ __all__ = ["PLACEBO", "Edit", "Found", "Job", "Shelf", "View"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
-    """A change of the corpus for one lost unit: chunks (by number) with the vectors that they get.
+    """A change of the corpus for one lost unit.
 
-    Those of the run are replaced, others are added. Vectors are None without an embedder.
+    Attributes:
+        chunks: chunks by number: those of the run get another vector, others are added.
+        vectors: what they get; None without an embedder.
+        hidden: the run's chunks that are taken away.
     """
 
     chunks: Mapping[int, Chunk]
     vectors: Mapping[int, Vectors | None]
+    hidden: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +46,7 @@ class View:
     """The rows of an index that a re-run may find.
 
     Attributes:
-        hidden: the run's chunks that are replaced.
+        hidden: the run's chunks that are replaced or taken away.
         rows: the added rows, each with the number of the chunk that it stands for.
     """
 
@@ -116,7 +120,7 @@ class Shelf:
                     added.append(_renamed(chunk, taken))
                     vectors.append(vector)
                 own[rows[key]] = number
-            views.append(View(frozenset(n for n in edit.chunks if n < size), own))
+            views.append(View(edit.hidden | {n for n in edit.chunks if n < size}, own))
         matrix = index.vectors
         if matrix is not None and added:
             matrix = np.concatenate([matrix, np.stack([v for v in vectors if v is not None])])
@@ -143,7 +147,7 @@ class Shelf:
                 if number < size and vector is not None:
                     matrix[number] = vector
         chunks = (*index.chunks, *(edit.chunks[number] for number in added))
-        view = View(rows={size + i: number for i, number in enumerate(added)})
+        view = View(edit.hidden, rows={size + i: number for i, number in enumerate(added)})
         return cls._built(index, chunks, matrix, allowance), view
 
     @classmethod

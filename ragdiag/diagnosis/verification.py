@@ -10,23 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
+from ragdiag.diagnosis.edits import make_edits
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.findings import Runs, decide, shapley_values, try_repairs
-from ragdiag.diagnosis.repairs import LostUnit, ideal_chunks, ideal_vector
-from ragdiag.diagnosis.reproduction import Reproducer, Reproduction, embed_each
-from ragdiag.diagnosis.reruns import EditKind, Pairs, Reruns
+from ragdiag.diagnosis.repairs import LostUnit
+from ragdiag.diagnosis.reproduction import TEXTS_PER_QUERY, Reproducer, Reproduction
+from ragdiag.diagnosis.reruns import Pairs, Reruns
 from ragdiag.diagnosis.result import Diagnosis
-from ragdiag.diagnosis.shelves import Edit, Shelf
-from ragdiag.diagnosis.verdicts import Trial, Verdict
+from ragdiag.diagnosis.shelves import Shelf
+from ragdiag.diagnosis.units import find_lost_units
+from ragdiag.diagnosis.verdicts import Proof, Trial, Verdict
 from ragdiag.diagnosis.windows import Windows, find_windows
 from ragdiag.index import Index
 from ragdiag.progress import track
-from ragdiag.records import Chunk
-from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Vectors, token_counts
 
 __all__ = ["verify"]
 
@@ -74,12 +71,14 @@ class _Verification:
         self._allowance = Allowance(limit)
         self._pairs = Pairs(index, self._allowance)
         self._verdicts = list(diagnosis.verdicts)
-        trace = diagnosis.trace
-        self._longest = 0.0 if trace.vectors is None else float(np.linalg.norm(trace.vectors, axis=1).max())
-        self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
+        self._given_up: set[int] = set()  # units for which the allowance did not reach
 
     def run(self, *, shapley: bool, progress: bool | None) -> Diagnosis:
-        units = self._affordable([self._lost_unit(row) for row in self._diagnosis.ledger.lost])
+        pipeline = self._index.pipeline
+        units = find_lost_units(
+            self._diagnosis, self._map, self._evidence, packer=pipeline.packer, embedder=pipeline.embedder
+        )
+        units = self._affordable(units)
         again = self._reproduce(units)
         units = [unit for unit in units if self._repeats_itself(unit, again)]
         if units:
@@ -88,11 +87,8 @@ class _Verification:
             for unit in track(units, "re-running", progress=progress):
                 self._verdicts[unit.unit] = self._judge(unit, reruns, windows.get(unit.unit), every=shapley)
         unproven = sum(
-            verdict is not None
-            and verdict.proof == "observed"
-            and (not verdict.trials or any(trial.void_by == "spent" for trial in verdict.trials))
-            and _SPENT in verdict.reason
-            for verdict in self._verdicts
+            verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
+            for unit, verdict in enumerate(self._verdicts)
         )
         return replace(
             self._diagnosis,
@@ -100,40 +96,10 @@ class _Verification:
             effort=self._allowance.effort(unproven=unproven),
         )
 
-    # Units
+    def _ran_out(self, unit: int, verdict: Verdict) -> bool:
+        return unit in self._given_up or any(trial.void_by == "spent" for trial in verdict.trials)
 
-    def _lost_unit(self, row: int) -> LostUnit:
-        diagnosis, trace = self._diagnosis, self._diagnosis.trace
-        position = int(diagnosis.ledger.owner[row])
-        query, evidence = diagnosis.assessed[position], self._evidence[position]
-        first = int(np.searchsorted(diagnosis.ledger.owner, position))
-        added: Sequence[Chunk] = ideal_chunks(
-            self._map, self._documents, query, evidence, row - first, min_coverage=diagnosis.min_coverage
-        )
-        of_added: Sequence[int] = ()
-        if trace.chunk_tokens is not None:
-            pipeline = self._index.pipeline
-            try:
-                with calling("packer" if trace.budget is not None else "embedder"):
-                    of_added = token_counts(added, pipeline.packer, pipeline.embedder) or ()
-            except Void:
-                added = of_added = ()
-        tokens = (*(trace.chunk_tokens or ()), *of_added)
-        verdict = diagnosis.verdicts[row]
-        return LostUnit(
-            query=query,
-            unit=row,
-            number=row - first,
-            label="" if verdict is None else verdict.observed,
-            evidence=self._map.of(query, added),
-            chunks=trace.chunks,
-            added=tuple(added),
-            kept=diagnosis.ledger.hard[first : first + len(query.evidence), -1],
-            min_coverage=diagnosis.min_coverage,
-            top_k=trace.top_k,
-            budget=trace.budget,
-            tokens=lambda number: tokens[number],
-        )
+    # The allowance
 
     def _affordable(self, units: Sequence[LostUnit]) -> list[LostUnit]:
         """The first units whose re-runs the allowance is likely to cover; the others stay observed."""
@@ -142,23 +108,28 @@ class _Verification:
         n = self._diagnosis.trace.candidates
         chosen, seen = [], set[str]()
         for unit in units:
-            texts = 0 if pipeline.embedder is None else len(unit.added) + 1
+            texts = 0 if pipeline.embedder is None else len((unit.guarded or unit).added) + 1
             pairs = 0 if pipeline.reranker is None else n
             if unit.query.id not in seen:
-                texts += 0 if pipeline.embedder is None else 4
+                texts += 0 if pipeline.embedder is None else TEXTS_PER_QUERY
                 pairs *= 2
             left -= texts + pairs
             if left < 0:
-                self._set(unit, reason=f"It could not be proven: {_SPENT}.")
+                self._give_up(unit, Void("spent", "the extra calls that were allowed would not suffice"))
                 continue
             seen.add(unit.query.id)
             chosen.append(unit)
         return chosen
 
-    def _set(self, unit: LostUnit, *, reason: str, proof: str = "observed") -> None:
+    def _give_up(self, unit: LostUnit, void: Void) -> None:
+        if void.by == "spent":
+            self._given_up.add(unit.unit)
+        self._conclude(unit, "observed", f"It could not be proven: {void.reason}.")
+
+    def _conclude(self, unit: LostUnit, proof: Proof, reason: str) -> None:
         verdict = self._verdicts[unit.unit]
         if verdict is not None:
-            self._verdicts[unit.unit] = replace(verdict, reason=reason, proof=proof)  # type: ignore[arg-type]
+            self._verdicts[unit.unit] = replace(verdict, proof=proof, reason=reason)
 
     # The unrepaired re-run
 
@@ -186,46 +157,46 @@ class _Verification:
         """Whether the unit is lost again in the same way; if not, its verdict says so."""
         outcome = again[unit.query.id]
         if isinstance(outcome, Void):
-            self._set(unit, reason=f"It could not be proven: {outcome.reason}.")
-            return False
-        if outcome.differs:
-            self._set(
-                unit,
-                proof="unreproducible",
-                reason=f"The same question did not get the same answer again: {outcome.differs}.",
-            )
+            self._give_up(unit, outcome)
             return False
         evidence = self._map.of(unit.query, outcome.context)
-        if evidence.coverage(evidence.context)[unit.number] >= unit.min_coverage:
-            self._set(
-                unit,
-                proof="unreproducible",
-                reason="Asked again, without any repair, the pipeline delivered the evidence.",
-            )
-            return False
-        return True
+        if outcome.differs:
+            reason = f"The same question did not get the same answer again: {outcome.differs}."
+        elif evidence.coverage(evidence.context)[unit.number] >= unit.min_coverage:
+            reason = "Asked again, without any repair, the pipeline delivered the evidence."
+        else:
+            return True
+        self._conclude(unit, "unreproducible", reason)
+        return False
 
     # What the repairs need
 
-    def _windows(self, units: Sequence[LostUnit]) -> dict[int, Windows]:
+    def _windows(self, units: Sequence[LostUnit]) -> dict[int, Windows | Void]:
         embedder = self._index.pipeline.embedder
         if embedder is None:
             return {}
-        found = {unit.unit: find_windows(self._map, self._documents, embedder, unit) for unit in units}
-        return {row: windows for row, windows in found.items() if windows is not None}
+        found: dict[int, Windows | Void] = {}
+        for unit in units:
+            try:
+                with calling("embedder"):  # it counts tokens
+                    windows = find_windows(self._map, self._documents, embedder, unit)
+            except Void as void:
+                found[unit.unit] = void
+            else:
+                if windows is not None:
+                    found[unit.unit] = windows
+        return found
 
     def _prepare(
         self,
         units: Sequence[LostUnit],
-        windows: Mapping[int, Windows],
+        windows: Mapping[int, Windows | Void],
         again: Mapping[str, Reproduction | Void],
     ) -> Reruns:
-        texts = [chunk.index_text for unit in units for chunk in unit.added]
-        texts += [text for of_unit in windows.values() for text in of_unit.texts.values()]
-        vectors = self._embed(texts)
-        edits: dict[tuple[int, EditKind], Edit | Void] = {}
-        for unit in units:
-            edits |= self._edits(unit, windows.get(unit.unit), vectors)
+        found = {row: of_unit for row, of_unit in windows.items() if isinstance(of_unit, Windows)}
+        edits = make_edits(
+            self._diagnosis.trace, self._index.pipeline.embedder, units, found, self._allowance
+        )
         reruns = Reruns(
             self._index,
             self._diagnosis.trace,
@@ -238,54 +209,10 @@ class _Verification:
         reruns.prepare(units, edits)
         return reruns
 
-    def _embed(self, texts: Sequence[str]) -> Mapping[str, Vectors | Void]:
-        """The vectors of texts; those of the run's own texts are known."""
-        embedder, known = self._index.pipeline.embedder, self._diagnosis.trace.vectors
-        if embedder is None or known is None:
-            return {}
-        row_of = {chunk.index_text: row for row, chunk in enumerate(self._diagnosis.trace.chunks)}
-
-        def embed(missing: Sequence[str]) -> Vectors:
-            made = boundary.embed_documents(embedder, missing)
-            if made.shape[1] != known.shape[1]:
-                raise ValueError(f"vectors of {made.shape[1]} dimensions, expected {known.shape[1]}")
-            return made
-
-        vectors = embed_each((text for text in texts if text not in row_of), embed, self._allowance)
-        return vectors | {text: known[row_of[text]] for text in texts if text in row_of}
-
-    def _edits(
-        self, unit: LostUnit, windows: Windows | None, vectors: Mapping[str, Vectors | Void]
-    ) -> dict[tuple[int, EditKind], Edit | Void]:
-        """The changes of the corpus that the unit's re-runs need."""
-        trace = self._diagnosis.trace
-        edits: dict[tuple[int, EditKind], Edit | Void] = {}
-        if trace.similarity is None or trace.query_vectors is None:
-            if unit.added:
-                edits[unit.unit, "chunker"] = _edit(unit, dict.fromkeys(unit.added_numbers))
-            return edits
-        query = trace.query_vectors[self._row[unit.query.id]]
-        best = ideal_vector(query, trace.similarity, longest=self._longest)
-        n = trace.candidates
-        real: dict[int, Vectors | Void | None] = {
-            number: vectors[unit.chunk(number).index_text] for number in unit.added_numbers
-        }
-        ideal = dict.fromkeys(unit.to_embed_ideally(n, chunker=False), best)
-        if unit.added:
-            edits[unit.unit, "chunker"] = _edit(unit, real)
-            both = dict.fromkeys(unit.to_embed_ideally(n, chunker=True), best)
-            edits[unit.unit, "both"] = _edit(unit, {**real, **both})
-        if ideal:
-            edits[unit.unit, "embedder"] = _edit(unit, dict(ideal))
-        if windows is not None:
-            seen = {number: vectors[text] for number, text in windows.texts.items()}
-            edits[unit.unit, "window"] = _edit(unit, dict(seen))
-        return edits
-
     # Re-runs and verdict
 
     def _judge(
-        self, unit: LostUnit, reruns: Reruns, windows: Windows | None, *, every: bool
+        self, unit: LostUnit, reruns: Reruns, windows: Windows | Void | None, *, every: bool
     ) -> Verdict | None:
         observed = self._verdicts[unit.unit]
         if observed is None:
@@ -295,21 +222,25 @@ class _Verification:
         def run(ideal: tuple[str, ...]) -> Trial:
             return reruns.run(unit, ideal)
 
-        together = unit.label != "ingest" and (unit.label != "capacity" or bool(unit.added))
-        trials = try_repairs(stages, run, every=every, together=together)
+        trials = try_repairs(stages, run, every=every, together=unit.label != "ingest")
         rest = None
         if unit.label in ("ingest", "capacity"):
             others = tuple(stage for stage in stages if stage != "chunker")
             rest = (trials.get(frozenset(others)) or run(others)) if others else None
         runs = Runs(
             trials=trials,
-            window=None if windows is None else reruns.run(unit, ("embedder",), window=True),
-            windows=windows,
+            window=self._in_windows(unit, reruns, windows),
+            windows=windows if isinstance(windows, Windows) else None,
             rest=rest,
             whole=self._whole_at(unit),
         )
         verdict = decide(unit, observed, runs, embedder=self._index.pipeline.embedder is not None)
         return replace(verdict, shapley=shapley_values(stages, trials)) if every else verdict
+
+    def _in_windows(self, unit: LostUnit, reruns: Reruns, windows: Windows | Void | None) -> Trial | None:
+        if isinstance(windows, Void):
+            return Trial(("embedder",), "void", None, windows.reason, "window", windows.by)
+        return None if windows is None else reruns.run(unit, ("embedder",), window=True)
 
     def _repairable(self, unit: LostUnit) -> list[str]:
         """The stages for which there is something to make ideal, in the order of the flow."""
@@ -325,15 +256,3 @@ class _Verification:
         stages = self._diagnosis.ledger.stages
         before = stages.index(unit.label)
         return bool(self._diagnosis.ledger.hard[unit.unit, before])
-
-
-_SPENT = "the extra calls that were allowed are spent"
-
-
-def _edit(unit: LostUnit, vectors: Mapping[int, Vectors | Void | None]) -> Edit | Void:
-    """The edit that gives chunks these vectors; void where one of them could not be embedded."""
-    failed = next((vector for vector in vectors.values() if isinstance(vector, Void)), None)
-    if failed is not None:
-        return failed
-    good = {number: vector for number, vector in vectors.items() if not isinstance(vector, Void)}
-    return Edit({number: unit.chunk(number) for number in good}, good)

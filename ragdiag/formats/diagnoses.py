@@ -2,13 +2,15 @@
 
 The file holds what everything else is worked out from: the header, the documents, the sources where they are
 not the documents, the queries with their evidence, the trace without its vectors (as `traces` writes it), and
-for each assessed query the exact search. Costs are not written: the same diagnosis gives the same bytes.
-Metadata and filters read back as they were, tuples and sets too (see `values`).
+for each assessed query the exact search; and the verdicts that re-runs proved (see `verdicts`). Costs are not
+written: the same diagnosis gives the same bytes. Metadata and filters read back as they were, tuples and
+sets too (see `values`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.formats.traces import named, read_trace_lines, trace_lines
 from ragdiag.formats.values import from_json, to_json
+from ragdiag.formats.verdicts import read_verdicts, verdict_lines
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence
 from ragdiag.trace import Trace
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["read_diagnosis", "write_diagnosis"]
 
 _FORMAT = "ragdiag-diagnosis"
-_VERSION = 1
+_VERSION = 2
 
 
 def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> None:
@@ -90,8 +93,7 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         for (place, exact_line), query, of_query in zip(searches, assessed, evidence, strict=True):
             with located(place):
                 exact.append(_exact(exact_line, query, of_query, trace))
-    file.end()
-    return Diagnosis.of(
+    observed = Diagnosis.of(
         trace=trace,
         documents=list(documents.values()),
         sources=sources,
@@ -102,6 +104,9 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         min_coverage=header.min_coverage,
         copies=header.copies,
     )
+    diagnosis = observed if header.effort is None else read_verdicts(file, header.effort, observed)
+    file.end()
+    return diagnosis
 
 
 # Lines of what is there
@@ -120,6 +125,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
         "sources": None if sources is None else len(sources),
         "queries": len(diagnosis.queries),
         "exact": None if exact is None else len(exact),
+        "effort": None if diagnosis.effort is None else asdict(diagnosis.effort),
     }
     for document in documents.values():
         yield _document_line("document", document)
@@ -129,6 +135,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
     yield from trace_lines(diagnosis.trace, vectors=False)
     for query, search in zip(diagnosis.assessed, exact or (), strict=exact is not None):
         yield _exact_line(query, search, diagnosis.trace)
+    yield from verdict_lines(diagnosis)
 
 
 def _document_line(kind: str, document: Document) -> dict[str, Any]:
@@ -166,6 +173,7 @@ def _exact_line(query: Query, search: ExactSearch, trace: Trace) -> dict[str, An
         "query_id": query.id,
         "ranks": [[trace.chunks[position].id, rank] for position, rank in sorted(search.ranks.items())],
         "candidates": [trace.chunks[position].id for position in sorted(search.candidates)],
+        "order": [trace.chunks[position].id for position in search.order],
     }
 
 
@@ -220,4 +228,11 @@ def _exact(line: ExactLine, query: Query, evidence: QueryEvidence, trace: Trace)
     for i, chunk_id in enumerate(line.candidates):
         if trace.position.get(chunk_id) not in ranks:
             raise DataError(f"candidates[{i}]: chunk {chunk_id!r} is not among 'ranks'")
-    return ExactSearch(ranks, frozenset(trace.position[chunk_id] for chunk_id in line.candidates))
+    context = sorted(chunk.id for chunk in trace[query.id].context)
+    if sorted(line.order) != context:
+        raise DataError(f"order: expected the chunks of the query's context, {context}, got {line.order}")
+    return ExactSearch(
+        ranks,
+        frozenset(trace.position[chunk_id] for chunk_id in line.candidates),
+        tuple(trace.position[chunk_id] for chunk_id in line.order),
+    )

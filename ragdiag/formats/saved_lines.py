@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ragdiag.diagnosis.verdicts import Outcome, Proof, VoidBy
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, read_lines
 from ragdiag.formats.problems import describe
@@ -34,12 +35,15 @@ __all__ = [
     "ChunkRecord",
     "DiagnosisHeader",
     "DocumentLine",
+    "EffortRecord",
     "ExactLine",
     "QueryLine",
     "QueryTraceLine",
     "SavedFile",
     "SourceLine",
     "TraceHeader",
+    "TrialRecord",
+    "VerdictLine",
 ]
 
 Count = Annotated[int, Field(ge=0)]
@@ -129,6 +133,17 @@ class QueryTraceLine(_Line):
     ]
 
 
+class EffortRecord(_Saved):
+    """What the re-runs took."""
+
+    texts: Count
+    pairs: Count
+    searches: Count
+    indexes: Count
+    limit: Count | None
+    unproven: Count
+
+
 class DiagnosisHeader(_Saved):
     """The first line of a diagnosis."""
 
@@ -140,6 +155,7 @@ class DiagnosisHeader(_Saved):
     sources: Count | None
     queries: Positive
     exact: Count | None
+    effort: EffortRecord | None
 
 
 class DocumentLine(_Line):
@@ -189,6 +205,36 @@ class ExactLine(_Line):
     query_id: str
     ranks: list[RankTuple]
     candidates: list[str]
+    order: list[str]
+
+
+class TrialRecord(_Saved):
+    """One re-run."""
+
+    ideal: list[str]
+    outcome: Outcome
+    coverage: Annotated[float, Field(ge=0, le=1)] | None
+    note: str
+    variant: str
+    void_by: VoidBy | None
+
+
+class VerdictLine(_Line):
+    """Why a unit was lost; ``row`` is its row in the ledger."""
+
+    kind: ClassVar[str] = "verdict"
+    identity: ClassVar[str] = "row"
+
+    row: Count
+    query_id: str
+    unit: Count
+    stage: str
+    cause: str
+    proof: Proof
+    repairs: list[list[str]]
+    reason: str
+    trials: list[TrialRecord]
+    shapley: dict[str, float] | None
 
 
 Header = TypeVar("Header", TraceHeader, DiagnosisHeader)

@@ -65,7 +65,8 @@ def read_verdicts(file: SavedFile, effort: EffortRecord, observed: Diagnosis) ->
 def _verdict(line: VerdictLine, observed: Verdict | None, stages: tuple[str, ...]) -> Verdict:
     if observed is None:
         raise DataError(f"row: unit {line.row} was delivered")
-    named = {line.stage, *(s for repair in line.repairs for s in repair), *(line.shapley or {})}
+    sets = [*line.repairs, *(trial.ideal for trial in line.trials)]
+    named = {line.stage, *(stage for ideal in sets for stage in ideal), *(line.shapley or {})}
     unknown = sorted(named - set(stages))
     if unknown:
         raise DataError(f"stage: the pipeline has no {unknown[0]!r}, it has {', '.join(stages)}")

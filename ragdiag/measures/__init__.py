@@ -1,4 +1,4 @@
-"""What a run is worth in numbers: span measures, and means with an interval."""
+"""What a run is worth in numbers: span measures, and means and differences with an interval."""
 
 from ragdiag.measures.delivery import Delivery
 from ragdiag.measures.overlap import (
@@ -13,6 +13,7 @@ from ragdiag.measures.overlap import (
     SpanMeasure,
     parse_measure,
 )
+from ragdiag.measures.paired import Difference, paired_difference
 from ragdiag.measures.statistics import Clusters, Estimate, interval, wilson
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Clusters",
     "ContextPrecision",
     "Delivery",
+    "Difference",
     "Estimate",
     "Hit",
     "IoU",
@@ -29,6 +31,7 @@ __all__ = [
     "Recall",
     "SpanMeasure",
     "interval",
+    "paired_difference",
     "parse_measure",
     "wilson",
 ]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ragdiag.errors import ConfigError, DataError
 
-__all__ = ["Clusters", "Estimate", "interval", "wilson"]
+__all__ = ["Clusters", "Estimate", "check_clusters", "interval", "per_query", "wilson"]
 
 _FEWEST_CLUSTERS = 20
 _ROUNDING = 1e-9  # values that differ by less are the same value, computed in two ways
@@ -150,12 +150,12 @@ def interval(values: ArrayLike, *, clusters: Clusters | None = None, confidence:
         (0.75, 0.3, 0.95, 'Wilson by query')
     """
     _check_confidence(confidence)
-    numbers = _per_query(values)
+    numbers = per_query(values, "interval")
     n = len(numbers)
     mean = float(numbers.mean())
     effective_n, method = _effective_by_query(numbers, confidence), "Wilson by query"
     if clusters is not None:
-        _check_clusters(clusters, n)
+        check_clusters(clusters, n, "interval")
         pairs = clusters.sharing.nnz
         if pairs == n**2 > 1:
             method = "Wilson by query, understates"
@@ -172,23 +172,32 @@ def _check_confidence(confidence: float) -> None:
         raise ConfigError(f"confidence must be inside (0, 1), got {confidence!r}")
 
 
-def _per_query(values: ArrayLike) -> NDArray[np.float64]:
-    """The checked values, with rounding beyond 0 and 1 taken off."""
+def per_query(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    """The checked values, with rounding beyond 0 and 1 taken off; ``what`` asks for them.
+
+    Raises:
+        DataError: no value, or one that is not finite or outside [0, 1].
+    """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1:
-        raise DataError(f"interval: expected one value a query, shape (n,), got shape {numbers.shape}")
+        raise DataError(f"{what}: expected one value a query, shape (n,), got shape {numbers.shape}")
     if not len(numbers):
-        raise DataError("interval: no assessed query, so there is no mean")
+        raise DataError(f"{what}: no assessed query, so there is no mean")
     wrong = ~((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))  # catches NaN too
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise DataError(f"interval: values must be in [0, 1], got {numbers[at]} at position {at}")
+        raise DataError(f"{what}: values must be in [0, 1], got {numbers[at]} at position {at}")
     return numbers.clip(0, 1)
 
 
-def _check_clusters(clusters: Clusters, n: int) -> None:
+def check_clusters(clusters: Clusters, n: int, what: str) -> None:
+    """Check that the clusters are those of ``n`` queries; ``what`` asks for them.
+
+    Raises:
+        DataError: they are of more or fewer.
+    """
     if clusters.sharing.shape[0] != n:
-        raise DataError(f"interval: clusters of {clusters.sharing.shape[0]} queries given for {n} values")
+        raise DataError(f"{what}: clusters of {clusters.sharing.shape[0]} queries given for {n} values")
 
 
 def _effective_by_query(values: NDArray[np.float64], confidence: float) -> float:

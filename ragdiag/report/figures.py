@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "count", "interval", "of_things", "percent", "rank", "share"]
+__all__ = [
+    "MISSING",
+    "count",
+    "interval",
+    "of_things",
+    "percent",
+    "rank",
+    "share",
+    "signed",
+    "signed_interval",
+]
 
 MISSING = "\u2013"
 """What stands where there is no number: a rank at which a unit is never complete."""
@@ -41,6 +51,23 @@ def _guarded(value: float, written: str, *, lowest: str, highest: str) -> str:
 def interval(low: float, high: float) -> str:
     """The ends of an interval of shares, with an en dash between them."""
     return f"{share(low)}\u2013{share(high)}"
+
+
+def signed(value: float) -> str:
+    """A difference of shares in [-1, 1] with its sign, guarded like `share`; none stands before 0.
+
+    Example:
+        >>> signed(0.25), signed(-0.25), signed(-0.00001), signed(0)
+        ('+0.250', '-0.250', '-<0.001', '0.000')
+    """
+    if abs(value) <= _NOISE:
+        return share(0)
+    return ("+" if value > 0 else "-") + share(abs(value))
+
+
+def signed_interval(low: float, high: float) -> str:
+    """The ends of an interval of differences."""
+    return f"{signed(low)} to {signed(high)}"
 
 
 def rank(value: int | None) -> str:

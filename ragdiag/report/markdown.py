@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import cut, markdown_text, one_line
 from ragdiag.report.figures import MISSING, count, interval, of_things, rank, share
-from ragdiag.report.summary import Failure, Summary
+from ragdiag.report.lost import Failure
+from ragdiag.report.summary import Summary
 from ragdiag.report.words import describe_measure
 
 __all__ = ["LONGEST", "diagnosis_markdown"]
@@ -19,6 +20,7 @@ LONGEST = 60_000
 """Characters of a summary, at most: GitHub refuses comments beyond 65,536."""
 
 _TEXT, _ID, _PLUG = 160, 80, 400  # characters of untrusted text shown in one cell, before escaping
+_FAILURE_TEXTS = 5  # columns of the table of lost units that hold text
 _LEFT_OUT = 200  # room for the line that says how many were left out, and the closing tag
 
 
@@ -29,13 +31,23 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     beginning = [
         f"## ragdiag: recall {share(recall.value)} (95% interval {interval(recall.low, recall.high)})",
         f"**{markdown_text(summary.verdict)}** {markdown_text(summary.lost_units)}.",
+        *([markdown_text(summary.lost.how_proven)] if summary.failures else []),
         markdown_text(f"{summary.queries}."),
+        markdown_text(summary.flow),
         _list(markdown_text(note) for note in summary.notes),
         "### Where the evidence was lost",
         _ledger(summary),
         _list(f"**{stage}**: {markdown_text(meaning)}" for stage, meaning in summary.meanings.items()),
+        *_proofs(summary),
     ]
-    ending = ["### Measures", _measures(summary), "### Pipeline", _pipeline(summary)]
+    ending = [
+        *_noise(summary),
+        *_blame(summary),
+        "### Measures",
+        _measures(summary),
+        "### Pipeline",
+        _pipeline(summary),
+    ]
     taken = sum(len(block) + 2 for block in (*beginning, *ending))
     return "\n\n".join([*beginning, *_failures(summary, LONGEST - taken), *ending]) + "\n"
 
@@ -74,23 +86,45 @@ def _ledger(summary: Summary) -> str:
     return _table(header, rows, texts=1)
 
 
+def _proofs(summary: Summary) -> list[str]:
+    """How well the stages are proven, and what went wrong there; nothing where nothing was lost."""
+    lost = summary.lost
+    if not lost.failures:
+        return []
+    kinds = list(lost.by_proof)
+    proofs = [
+        (str(stage), *(count(int(row[kind])) for kind in kinds)) for stage, row in lost.by_stage.iterrows()
+    ]
+    causes = [
+        (cause.stage, _cell(cause.cause, _ID), _cell(cause.meaning, _TEXT), count(cause.units))
+        for cause in lost.causes
+    ]
+    words = (f"**{proof}**: {markdown_text(meaning)}" for proof, meaning in lost.meanings_of_proofs.items())
+    return [
+        "### How that is proven, in lost units",
+        _table(("Stage", *(kind.capitalize() for kind in kinds)), proofs, texts=1),
+        _list(words),
+        *(markdown_text(sentence) for sentence in lost.effort),
+        "### What went wrong",
+        _table(("Stage", "Cause", "What it means", "Units"), causes, texts=3),
+    ]
+
+
 def _failures(summary: Summary, room: int) -> list[str]:
     """The table of lost units, as many rows as fit into ``room`` characters."""
     failures = summary.failures
     if not failures:
         return ["### Lost units", "None."]
     rankings = summary.rank_columns
-    header = ("Query", "Evidence", "Stage", *(f"Rank {name}" for name in rankings.values()))
+    header = ("Query", "Evidence", "Stage", "Cause", "Proof", *(f"Rank {name}" for name in rankings.values()))
     legend = (
         f"Ranks: where the unit is complete, from 1; {MISSING} where it never is. The retriever returns "
-        f"{count(summary.trace.candidates)}, at most {count(summary.trace.top_k)} reach the prompt. "
-        f"Proof: {markdown_text(summary.proofs)}."
+        f"{count(summary.trace.candidates)}, at most {count(summary.trace.top_k)} reach the prompt."
     )
     heading = "### Lost units"
     opening = f"<details><summary>{of_things(len(failures), 'unit')}, least delivered first</summary>"
-    used = (
-        sum(len(block) + 2 for block in (heading, opening, legend, _table(header, [], texts=3))) + _LEFT_OUT
-    )
+    empty = _table(header, [], texts=_FAILURE_TEXTS)
+    used = sum(len(block) + 2 for block in (heading, opening, legend, empty)) + _LEFT_OUT
     rows: list[Sequence[str]] = []
     for failure in failures:
         row = _failure(failure, rankings)
@@ -104,7 +138,7 @@ def _failures(summary: Summary, room: int) -> list[str]:
         if left_out
         else []
     )
-    return [heading, opening, _table(header, rows, texts=3), legend, *more, "</details>"]
+    return [heading, opening, _table(header, rows, texts=_FAILURE_TEXTS), legend, *more, "</details>"]
 
 
 def _failure(failure: Failure, rankings: Iterable[str]) -> Sequence[str]:
@@ -113,8 +147,35 @@ def _failure(failure: Failure, rankings: Iterable[str]) -> Sequence[str]:
         f"{_cell(failure.query, _TEXT)}<br><sub>{_cell(failure.query_id, _ID)}</sub>",
         _cell(failure.evidence, _TEXT),
         failure.stage + tied,
+        _cell(failure.cause, _ID),
+        failure.proof,
         *(rank(getattr(failure, column)) for column in rankings),
     )
+
+
+def _noise(summary: Summary) -> list[str]:
+    precision = summary.precision
+    header = ("Stage", "Noise", "95% interval", "Precision after", "Change")
+    rows = [(step.stage, *step.figures) for step in precision.steps]
+    return [
+        "### Noise in the context",
+        markdown_text(f"{precision.headline} {precision.tokens}"),
+        _table(header, rows, texts=1),
+        markdown_text(precision.legend),
+    ]
+
+
+def _blame(summary: Summary) -> list[str]:
+    """The ledger beside the Shapley view; nothing where that was not asked for."""
+    precision = summary.precision
+    if not precision.shared_blame:
+        return []
+    rows = [(row.stage, *row.figures) for row in precision.shared_blame]
+    return [
+        "### Blame without regard to order",
+        _table(("Stage", "Ledger", "Shapley", "Difference"), rows, texts=1),
+        markdown_text(precision.about_blame),
+    ]
 
 
 def _measures(summary: Summary) -> str:

@@ -9,7 +9,9 @@ from itertools import pairwise
 from ragdiag.diagnosis.explanation import CONTEXT_CHARACTERS, ChunkSight, Explanation, Passage, UnitStory
 from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.report.figures import MISSING, count, of_things, percent
+from ragdiag.report.proof import ProofStory
 from ragdiag.report.summary import rank_columns
+from ragdiag.report.words import BELONG_TO_NO_PLUG, GLOSSES, describe_flow
 
 __all__ = ["Story"]
 
@@ -23,18 +25,37 @@ class Story:
     explanation: Explanation
 
     @property
-    def limits(self) -> str:
-        """How many chunks were handed on."""
-        return (
-            f"the retriever returned up to {of_things(self.explanation.candidates, 'candidate')}, "
-            f"at most {count(self.explanation.top_k)} could reach the prompt"
+    def stages(self) -> frozenset[str]:
+        """The stages of the pipeline and of its ledger."""
+        return frozenset(self.explanation.stage_of.values())
+
+    @property
+    def flow(self) -> str:
+        """How the pipeline answers a question, with what each stage does, and what else lost evidence."""
+        told = self.explanation
+        flow = describe_flow(
+            self.stages.difference(BELONG_TO_NO_PLUG),
+            candidates=told.candidates,
+            top_k=told.top_k,
+            budget=told.budget,
         )
+        charged = {
+            stage
+            for unit in told.units
+            if unit.verdict is not None
+            for stage in (unit.verdict.stage, unit.verdict.observed)
+        }
+        others = [
+            f" {stage.capitalize()} (no stage of the pipeline) {GLOSSES[stage]}."
+            for stage in BELONG_TO_NO_PLUG
+            if stage in charged
+        ]
+        return flow + "".join(others)
 
     @property
     def rankings(self) -> dict[str, str]:
         """The rankings that the pipeline has: attribute of a `ChunkSight`, and its name."""
-        stages = self.explanation.stage_of.values()
-        return rank_columns(embedder="embedder" in stages, reranker="reranker" in stages)
+        return rank_columns(embedder="embedder" in self.stages, reranker="reranker" in self.stages)
 
     @property
     def legend(self) -> str:
@@ -51,6 +72,17 @@ class Story:
     def fate(self, unit: UnitStory) -> str:
         """What became of it."""
         return "delivered" if unit.stage is None else f"lost {at_stage(unit.stage)}"
+
+    def verdict(self, unit: UnitStory) -> str:
+        """What became of it, and how that is proven."""
+        return self.fate(unit) if unit.verdict is None else f"{self.fate(unit)} ({unit.verdict.proof})"
+
+    def proof(self, unit: UnitStory) -> ProofStory | None:
+        """How its loss is proven; None where it was delivered."""
+        if unit.verdict is None:
+            return None
+        told = self.explanation
+        return ProofStory(unit.verdict, self.stages, top_k=told.top_k, budget=told.budget)
 
     def drop(self, unit: UnitStory, checkpoint: str) -> str:
         """What happened on the way to a checkpoint, in a few words; empty where nothing did."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import accumulate, pairwise
 
 from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.measures.statistics import Estimate
 from ragdiag.report.figures import count, of_things, share
-from ragdiag.report.words import BELONG_TO_NO_PLUG, PROOFS, describe_stage
+from ragdiag.report.lost import Failure, LostUnits
+from ragdiag.report.precision import Precision
+from ragdiag.report.values import rows_of
+from ragdiag.report.words import BELONG_TO_NO_PLUG, describe_flow, describe_stage
 from ragdiag.trace import Trace
 
-__all__ = ["Failure", "Measured", "Step", "Summary", "optional", "rank_columns"]
+__all__ = ["Measured", "Step", "Summary", "rank_columns"]
 
 _FEWEST_QUERIES = 20
 _EQUAL = 1e-9  # two losses that differ by less are the same loss
@@ -27,10 +30,11 @@ class Step:
 
     Attributes:
         stage: what is charged with it.
-        before, after: what was still there at the checkpoints around it.
+        before, after: what is left of 1 after what the stages so far are charged with, without and with
+            this one. Where no verdict moved a unit, that is what was still there at the checkpoints around.
         loss, rescue: what it lost and brought back; before - after is loss - rescue.
         low, high: 95% interval of the loss.
-        units: how many lost units have this label.
+        units: how many lost units are charged to it.
     """
 
     stage: str
@@ -41,23 +45,6 @@ class Step:
     low: float
     high: float
     units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One lost unit; ranks are None where it is never complete, or there is no such ranking."""
-
-    query_id: str
-    unit: int
-    stage: str
-    proof: str
-    coverage: float
-    rank_exact: int | None
-    rank_retrieved: int | None
-    rank_reranked: int | None
-    tied: bool
-    query: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +80,47 @@ class Summary:
         return self.diagnosis.measure("Recall")
 
     @cached_property
+    def lost(self) -> LostUnits:
+        """The lost units, and how well their stages are proven."""
+        return LostUnits(self.diagnosis)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """Noise in the context, and the Shapley view."""
+        return Precision(self.diagnosis)
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
-        """The lost units, worst first: least delivered, then those of the stage that lost most of them."""
-        table = self.diagnosis.failures
-        by_stage = table["stage"].value_counts()
-        rows = [Failure(**_plain(row)) for row in table.to_dict("records")]
-        return tuple(sorted(rows, key=lambda row: (row.coverage, -by_stage[row.stage], row.stage)))
+        """The lost units, worst first."""
+        return self.lost.failures
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The ledger, in the order of the flow."""
-        left = self.diagnosis.ceilings["recall"].tolist()
+        """What the stages are charged with, in the order of the flow."""
+        losses = self.diagnosis.losses
+        left = list(accumulate(losses["rescue"] - losses["loss"], initial=1.0))
         units = self.diagnosis.failures["stage"].value_counts()
         return tuple(
             Step(
                 stage=str(stage),
-                before=left[i],
-                after=left[i + 1],
+                before=before,
+                after=after,
                 loss=row["loss"],
                 rescue=row["rescue"],
                 low=row["low"],
                 high=row["high"],
                 units=int(units.get(stage, 0)),
             )
-            for i, (stage, row) in enumerate(self.diagnosis.losses.iterrows())
+            for (stage, row), (before, after) in zip(losses.iterrows(), pairwise(left), strict=True)
         )
 
     @cached_property
     def measures(self) -> tuple[Measured, ...]:
         """`Diagnosis.measures`, row by row."""
-        return tuple(Measured(**_plain(row)) for row in self.diagnosis.measures.to_dict("records"))
+        return tuple(Measured(**row) for row in rows_of(self.diagnosis.measures))
 
     @property
-    def lost(self) -> float:
+    def loss(self) -> float:
         """The sum of all losses."""
         return sum(step.loss for step in self.steps)
 
@@ -151,6 +146,14 @@ class Summary:
     # Sentences
 
     @property
+    def flow(self) -> str:
+        """How the pipeline answers a question, with what each stage does."""
+        trace = self.trace
+        return describe_flow(
+            trace.stages, candidates=trace.candidates, top_k=trace.top_k, budget=trace.budget
+        )
+
+    @property
     def verdict(self) -> str:
         """Where the loss is, in one sentence."""
         lost_units, units = self.counts["lost units"], self.counts["units"]
@@ -160,10 +163,10 @@ class Summary:
         equally = ", equally much at each" if len(self.worst) > 1 else ""
         loss, labelled = self.worst[0].loss, sum(step.units for step in self.worst)
         of_units = f", and {count(labelled)} of the {count(lost_units)} lost units" if lost_units > 1 else ""
-        if len(self.steps) > 1 and abs(self.lost - loss) < _EQUAL:
+        if len(self.steps) > 1 and abs(self.loss - loss) < _EQUAL:
             return f"All that is lost is lost {places}: {share(loss)} of recall{of_units}."
         return (
-            f"Most is lost {places}: {share(loss)} of the {share(self.lost)} lost in all{equally}{of_units}."
+            f"Most is lost {places}: {share(loss)} of the {share(self.loss)} lost in all{equally}{of_units}."
         )
 
     @property
@@ -205,6 +208,7 @@ class Summary:
                 else ()
             ),
             hard,
+            *self.lost.moved_notes,
             *self._rescue_note(),
             *self._tie_note(),
             *self._approximation_note(),
@@ -249,16 +253,15 @@ class Summary:
     def meanings(self) -> Mapping[str, str]:
         """What the stages mean that lost something, and those that belong to no plug."""
         return {
-            step.stage: describe_stage(step.stage, self.trace)
+            step.stage: describe_stage(step.stage, self.trace) + self._moved_to(step.stage)
             for step in self.steps
             if step.loss > _EQUAL or step.units or step.stage in BELONG_TO_NO_PLUG
         }
 
-    @property
-    def proofs(self) -> str:
-        """How the labels of the lost units are proven."""
-        kinds = dict.fromkeys(failure.proof for failure in self.failures)
-        return "; ".join(f"{kind} ({PROOFS[kind]})" for kind in kinds)
+    def _moved_to(self, stage: str) -> str:
+        moved = sum(failure.stage == stage != failure.observed for failure in self.failures)
+        units = "unit was" if moved == 1 else "units were"
+        return f"; {count(moved)} more {units} moved here by re-runs, see above" if moved else ""
 
     @property
     def rank_columns(self) -> Mapping[str, str]:
@@ -275,16 +278,3 @@ def rank_columns(*, embedder: bool, reranker: bool) -> dict[str, str]:
         "rank_retrieved": "retrieved",
         **({"rank_reranked": "reranked"} if reranker else {}),
     }
-
-
-def optional(value: Any) -> Any:
-    """A value of a table as plain Python: NA is None, numpy's scalars are Python's."""
-    import pandas as pd
-
-    if value is None or value is pd.NA:
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name): optional(value) for name, value in row.items()}

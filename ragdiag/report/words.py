@@ -1,16 +1,56 @@
-"""What stages, measures and proofs mean, in words for someone who has never seen the tool."""
+"""What stages and measures mean, in words for someone who has never seen the tool."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ragdiag.report.figures import count, of_things
 from ragdiag.trace import Trace
 
-__all__ = ["BELONG_TO_NO_PLUG", "PROOFS", "describe_measure", "describe_stage"]
-
-PROOFS = {"observed": "seen in the ledger, not yet re-run"}
-"""How well a label is proven."""
+__all__ = [
+    "BELONG_TO_NO_PLUG",
+    "GLOSSES",
+    "describe_flow",
+    "describe_measure",
+    "describe_stage",
+    "enumerate_words",
+    "the",
+]
 
 BELONG_TO_NO_PLUG = ("ingest", "capacity")
 """Stages of the ledger that no plug of the pipeline stands for."""
+
+GLOSSES = {
+    "ingest": "turns the sources into the documents that the pipeline reads",
+    "chunker": "cuts documents into chunks",
+    "capacity": "is how much evidence fits into the prompt",
+    "embedder": "turns texts into vectors, which lie close where meanings do",
+    "retriever": "searches the chunks and returns candidates",
+    "reranker": "puts the candidates in a better order",
+    "packer": "fits the best chunks into the prompt",
+}
+"""What each stage does, in half a sentence."""
+
+
+def describe_flow(stages: Iterable[str], *, candidates: int, top_k: int, budget: int | None) -> str:
+    """How a question is answered by a pipeline with these stages, so that each name is known when it comes.
+
+    Example:
+        >>> describe_flow(["chunker", "retriever"], candidates=50, top_k=5, budget=None)
+        'The chunker cuts documents into chunks; the retriever searches the chunks and returns up to 50 \
+candidates; the first 5 reach the prompt.'
+    """
+    within = "" if budget is None else f", within {count(budget)} tokens"
+    glosses = {
+        **GLOSSES,
+        "retriever": f"searches the chunks and returns up to {of_things(candidates, 'candidate')}",
+        "packer": f"fits at most {count(top_k)} of them into the prompt{within}",
+    }
+    present = set(stages)
+    parts = [f"the {stage} {gloss}" for stage, gloss in glosses.items() if stage in present]
+    if "packer" not in present:
+        parts.append(f"the first {'reaches' if top_k == 1 else f'{count(top_k)} reach'} the prompt")
+    return f"T{'; '.join(parts)[1:]}."
 
 
 def describe_stage(stage: str, trace: Trace) -> str:
@@ -53,3 +93,24 @@ def describe_measure(measure: str) -> str:
         "IoU": f"overlap of evidence and {where}, relative to both",
         "Omega": "precision if exactly the chunks with evidence were retrieved",
     }[name]
+
+
+def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:
+    """Words as a list within a sentence.
+
+    Example:
+        >>> enumerate_words(["chunker", "embedder", "packer"]), enumerate_words(["chunker"])
+        ('chunker, embedder and packer', 'chunker')
+    """
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def the(stage: str) -> str:
+    """A stage within a sentence.
+
+    Example:
+        >>> the("packer"), the("capacity")
+        ('the packer', 'capacity')
+    """
+    return stage if stage in BELONG_TO_NO_PLUG else f"the {stage}"

@@ -202,9 +202,7 @@ def score_pairs(
         raise StageError("reranker", f"expected {len(texts)} scores, got shape {scores.shape}", where=where)
     if not np.isfinite(scores).all():
         bad = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise StageError(
-            "reranker", f"the score of chunk {chunk_ids[bad]!r} is {scores[bad]}", where=where
-        )
+        raise StageError("reranker", f"the score of chunk {chunk_ids[bad]!r} is {scores[bad]}", where=where)
     return scores
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from plugs import (
@@ -28,6 +29,7 @@ from ragdiag import (
     diagnose,
 )
 from ragdiag.diagnosis.explanation import Passage, UnitStory
+from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.records import Chunk, Document, Evidence, Query, Span, WholeDocument
 
 LEFT, EVIDENCE, RIGHT = "x" * 200, "abcd efgh", "y" * 200
@@ -49,6 +51,13 @@ PIPELINE = Pipeline(
 )
 
 
+def observe(
+    pipeline: Pipeline, documents: Sequence[Document], queries: Sequence[Query], **options: Any
+) -> Diagnosis:
+    """The diagnosis without re-runs: what is explained here is what the run itself shows."""
+    return diagnose(pipeline, documents, queries, verify=False, **options)
+
+
 def story(diagnosis: Diagnosis, query_id: str = "q", number: int = 0) -> UnitStory:
     return diagnosis.explain(query_id).units[number]
 
@@ -59,12 +68,14 @@ def only_passage(diagnosis: Diagnosis, number: int = 0) -> Passage:
 
 
 def test_every_field_of_evidence_that_a_boundary_cuts() -> None:
-    explanation = diagnose(PIPELINE, [DOCUMENT], [QUERY]).explain("q")
+    explanation = observe(PIPELINE, [DOCUMENT], [QUERY]).explain("q")
     assert isinstance(explanation, Explanation)
     assert (explanation.query_id, explanation.query) == ("q", QUERY.text)
     assert (explanation.candidates, explanation.top_k, explanation.recall) == (3, 2, 0.5)
     [unit] = explanation.units
     assert (unit.number, unit.stage, unit.alternatives) == (0, "reranker", 1)
+    assert explanation.budget is None
+    assert repr(explanation) == "Explanation('q', 1 of 1 units lost)"
     assert unit.coverage == {
         "everything": 1.0,
         "documents": 1.0,
@@ -101,7 +112,7 @@ def test_every_field_of_evidence_that_a_boundary_cuts() -> None:
 
 
 def test_a_delivered_unit_says_so() -> None:
-    delivered = diagnose(replace(PIPELINE, top_k=3), [DOCUMENT], [QUERY])
+    delivered = observe(replace(PIPELINE, top_k=3), [DOCUMENT], [QUERY])
     assert story(delivered).stage is None
     assert story(delivered).sentence == "Delivered: the context holds 100% of it. It is complete at rank 3."
 
@@ -110,7 +121,7 @@ def test_in_context_holds_for_a_chunk_that_the_packer_shortened() -> None:
     def shorten(chunks: Sequence[Chunk]) -> list[Chunk]:
         return [replace(chunks[0], spans=(Span("d", 0, 203),), text=TEXT[:203])]
 
-    diagnosis = diagnose(replace(PIPELINE, packer=AnyPacker(shorten), top_k=3), [DOCUMENT], [QUERY])
+    diagnosis = observe(replace(PIPELINE, packer=AnyPacker(shorten), top_k=3), [DOCUMENT], [QUERY])
     assert [sight.in_context for sight in only_passage(diagnosis).chunks] == [True, False]
     assert story(diagnosis).coverage["context"] == 0.25
     assert story(diagnosis).sentence == (
@@ -122,7 +133,7 @@ def test_in_context_holds_for_a_chunk_that_the_packer_shortened() -> None:
 def test_shares_count_what_coverage_counts() -> None:
     """A chunk without the blank in the middle, and one with nothing but blanks."""
     cuts = [[(201, 205), (206, 210)], [(200, 201)], [(205, 206)]]
-    diagnosis = diagnose(replace(PIPELINE, chunker=CutChunker({"d": cuts})), [DOCUMENT], [QUERY])
+    diagnosis = observe(replace(PIPELINE, chunker=CutChunker({"d": cuts})), [DOCUMENT], [QUERY])
     [sight] = only_passage(diagnosis).chunks
     assert sight.share == 1.0
 
@@ -130,7 +141,7 @@ def test_shares_count_what_coverage_counts() -> None:
 def test_an_overlapping_chunk_that_begins_inside_does_not_cut() -> None:
     cuts = [[(0, 300)], [(204, len(TEXT))]]
     lost = replace(PIPELINE, chunker=CutChunker({"d": cuts}), packer=AnyPacker(lambda _: []))
-    diagnosis = diagnose(lost, [DOCUMENT], [QUERY])
+    diagnosis = observe(lost, [DOCUMENT], [QUERY])
     assert only_passage(diagnosis).boundaries == (204,)
     assert [sight.share for sight in only_passage(diagnosis).chunks] == [1.0, pytest.approx(5 / 8)]
     assert "boundary" not in story(diagnosis).sentence
@@ -141,13 +152,13 @@ def test_whitespace_that_ingestion_changed_is_no_boundary() -> None:
     unit = Evidence.of(Span.find(source, "abcd \n  efgh"))
     query = replace(QUERY, evidence=[unit])
     pipeline = Pipeline(chunker=WholeChunker(), retriever=BM25Retriever(), top_k=1)
-    missed = diagnose(pipeline, [DOCUMENT, Document("e", "where is it")], [query], sources=[source])
+    missed = observe(pipeline, [DOCUMENT, Document("e", "where is it")], [query], sources=[source])
     passage = only_passage(missed)
     assert passage.text == "abcd \n  efgh"
     assert passage.boundaries == ()
     assert [sight.share for sight in passage.chunks] == [1.0]
     assert "boundary" not in story(missed).sentence
-    cut = diagnose(
+    cut = observe(
         Pipeline(chunker=CutChunker({"d": CUTS}), retriever=BM25Retriever(), top_k=1),
         [DOCUMENT],
         [query],
@@ -159,7 +170,7 @@ def test_whitespace_that_ingestion_changed_is_no_boundary() -> None:
 
 def test_a_whole_document_shows_its_beginning_and_all_its_chunks() -> None:
     query = Query("q", "where is it", [Evidence.of(WholeDocument("d"))])
-    diagnosis = diagnose(replace(PIPELINE, top_k=1), [DOCUMENT], [query])
+    diagnosis = observe(replace(PIPELINE, top_k=1), [DOCUMENT], [query])
     passage = only_passage(diagnosis)
     assert passage.whole
     assert (passage.start, passage.end, passage.copies, passage.boundaries) == (0, len(TEXT), 0, ())
@@ -174,7 +185,7 @@ def test_a_whole_document_shows_its_beginning_and_all_its_chunks() -> None:
 
 def test_overlapping_spans_of_one_alternative_are_one_passage() -> None:
     unit = Evidence.of(Span("d", START, START + 6), Span("d", START + 3, END), Span("d", 0, 5))
-    diagnosis = diagnose(PIPELINE, [DOCUMENT], [replace(QUERY, evidence=[unit])])
+    diagnosis = observe(PIPELINE, [DOCUMENT], [replace(QUERY, evidence=[unit])])
     assert [(p.start, p.end) for p in story(diagnosis).passages] == [(0, 5), (START, END)]
 
 
@@ -182,14 +193,14 @@ def test_the_alternative_that_came_furthest_is_shown() -> None:
     far, near = Span("d", 300, 310), Span("d", START, END)
     for spans in ((far, near), (near, far)):
         query = replace(QUERY, evidence=[Evidence.any_of(*spans)])
-        unit = story(diagnose(replace(PIPELINE, top_k=1), [DOCUMENT], [query]))
+        unit = story(observe(replace(PIPELINE, top_k=1), [DOCUMENT], [query]))
         assert unit.alternatives == 2
         assert [p.start for p in unit.passages] == [START], "the context holds half of it"
     # Where the context holds none, the chunks decide.
     gone = Span("d", 150, 160)
     chunker = CutChunker({"d": [[(205, 300)], [(300, len(TEXT))]]})
     query = replace(QUERY, evidence=[Evidence.any_of(gone, near)])
-    diagnosis = diagnose(
+    diagnosis = observe(
         replace(PIPELINE, chunker=chunker, packer=AnyPacker(lambda _: [])), [DOCUMENT], [query]
     )
     assert [p.start for p in story(diagnosis).passages] == [START]
@@ -200,8 +211,8 @@ def test_copies_are_counted() -> None:
     documents = [Document("a", long), Document("b", f"{long} {long}")]
     query = Query("q", "twenty", [Evidence.of(Span("a", 0, len(long)))])
     pipeline = Pipeline(chunker=WholeChunker(), retriever=BM25Retriever(), top_k=1)
-    assert only_passage(diagnose(pipeline, documents, [query])).copies == 2
-    assert only_passage(diagnose(pipeline, documents, [query], copies=False)).copies == 0
+    assert only_passage(observe(pipeline, documents, [query])).copies == 2
+    assert only_passage(observe(pipeline, documents, [query], copies=False)).copies == 0
 
 
 def test_sentences_name_the_stage_and_its_numbers() -> None:
@@ -266,7 +277,7 @@ def test_sentences_name_the_stage_and_its_numbers() -> None:
         ),
     ]
     for pipeline, documents, sentence in expected:
-        found = story(diagnose(pipeline, documents, [QUERY], sources=[DOCUMENT])).sentence
+        found = story(observe(pipeline, documents, [QUERY], sources=[DOCUMENT])).sentence
         assert found == sentence
 
 
@@ -274,13 +285,13 @@ def test_evidence_in_pieces_that_no_ranking_completes_has_no_rank() -> None:
     cuts = [[(0, 205)], [(206, 300)], [(300, len(TEXT))]]
     unit = Evidence.of(Span("d", START, END), Span("d", 150, 151))
     dropped = replace(PIPELINE, chunker=CutChunker({"d": cuts[1:]}))
-    ranks = story(diagnose(dropped, [DOCUMENT], [replace(QUERY, evidence=[unit])])).ranks
+    ranks = story(observe(dropped, [DOCUMENT], [replace(QUERY, evidence=[unit])])).ranks
     assert (ranks.exact, ranks.retrieved, ranks.reranked) == (None, None, None)
 
 
 def test_a_tie_at_the_cut_is_said() -> None:
     tied = replace(PIPELINE, reranker=TableReranker({THIRD.text: 2, FIRST.text: 1, SECOND.text: 1}))
-    found = story(diagnose(tied, [DOCUMENT], [QUERY]))
+    found = story(observe(tied, [DOCUMENT], [QUERY]))
     assert found.ranks.tied
     assert found.sentence.endswith("Its score is that of rank 2: another order would be as good.")
 
@@ -288,7 +299,7 @@ def test_a_tie_at_the_cut_is_said() -> None:
 def test_a_later_unit_of_a_later_query_is_found() -> None:
     units = [Evidence.of(Span("d", 0, 3)), UNIT, Evidence.of(Span("d", 300, 303))]
     queries = [replace(QUERY, id="p", evidence=units[:2]), Query("open", "?"), replace(QUERY, evidence=units)]
-    diagnosis = diagnose(PIPELINE, [DOCUMENT], queries)
+    diagnosis = observe(PIPELINE, [DOCUMENT], queries)
     explanation = diagnosis.explain("q")
     assert [unit.number for unit in explanation.units] == [0, 1, 2]
     # With three units two chunks are not enough.
@@ -298,14 +309,15 @@ def test_a_later_unit_of_a_later_query_is_found() -> None:
 
 
 def test_a_budget_that_rules_everything_out_is_capacity() -> None:
-    found = story(diagnose(replace(PIPELINE, packer=BudgetPacker(10)), [DOCUMENT], [QUERY]))
+    found = story(observe(replace(PIPELINE, packer=BudgetPacker(10)), [DOCUMENT], [QUERY]))
     assert found.stage == "capacity"
     assert found.coverage["best k"] == 0
+    assert observe(replace(PIPELINE, packer=BudgetPacker(10)), [DOCUMENT], [QUERY]).explain("q").budget == 10
 
 
 def test_hybrid_candidates_are_explained_too() -> None:
     hybrid = replace(PIPELINE, retriever=HybridRetriever([BM25Retriever(), ExactRetriever()]))
-    assert story(diagnose(hybrid, [DOCUMENT], [QUERY])).stage == "reranker"
+    assert story(observe(hybrid, [DOCUMENT], [QUERY])).stage == "reranker"
 
 
 @pytest.mark.parametrize(
@@ -313,6 +325,39 @@ def test_hybrid_candidates_are_explained_too() -> None:
     [("nope", "no query has the id 'nope'"), ("open", "query 'open' has no evidence: nothing can be lost")],
 )
 def test_what_cannot_be_explained_is_an_error(query_id: str, message: str) -> None:
-    diagnosis = diagnose(PIPELINE, [DOCUMENT], [QUERY, Query("open", "?")])
+    diagnosis = observe(PIPELINE, [DOCUMENT], [QUERY, Query("open", "?")])
     with pytest.raises(DataError, match=message):
         diagnosis.explain(query_id)
+
+
+def test_a_verdict_may_move_the_stage_but_not_what_the_run_shows() -> None:
+    diagnosis = observe(PIPELINE, [DOCUMENT], [QUERY])
+    seen = story(diagnosis)
+    assert seen.verdict == diagnosis.verdicts[0]
+    assert seen.stage == "reranker"
+    moved = Verdict("chunker", "split", "verified", observed="reranker", repairs=(("chunker",),))
+    told = story(replace(diagnosis, verdicts=(moved,)))
+    assert told.verdict is moved
+    assert told.stage == "chunker"
+    assert told.sentence == seen.sentence
+    assert told.sentence.startswith("Lost at the reranker: ")
+
+
+def test_each_unit_has_its_own_verdict() -> None:
+    lost = [Evidence.of(Span("d", 300, 303)), UNIT, Evidence.of(Span("d", 400, 405))]
+    queries = [replace(QUERY, id="p", evidence=lost[:2]), replace(QUERY, evidence=lost)]
+    diagnosis = observe(replace(PIPELINE, packer=AnyPacker(lambda _: [])), [DOCUMENT], queries)
+    causes = [f"cause {i}" for i in range(5)]
+    verdicts = tuple(
+        verdict and replace(verdict, cause=cause)
+        for verdict, cause in zip(diagnosis.verdicts, causes, strict=True)
+    )
+    explanation = replace(diagnosis, verdicts=verdicts).explain("q")
+    assert [unit.verdict and unit.verdict.cause for unit in explanation.units] == causes[2:]
+
+
+def test_re_runs_stand_in_the_story() -> None:
+    unit = story(diagnose(PIPELINE, [DOCUMENT], [QUERY]))
+    assert unit.verdict is not None
+    assert (unit.verdict.stage, unit.verdict.proof) == ("reranker", "verified")
+    assert ("reranker",) in [trial.ideal for trial in unit.verdict.trials if trial.recovered]

@@ -35,6 +35,9 @@ def tables(diagnosis: Diagnosis) -> Mapping[str, pd.DataFrame]:
         "failures": diagnosis.failures,
         "measures": diagnosis.measures,
         "recall_curve": diagnosis.recall_curve(),
+        "noise": diagnosis.noise,
+        "precision_flow": diagnosis.precision_flow,
+        "token_share": diagnosis.token_share,
     }
 
 
@@ -169,7 +172,7 @@ def change(at: str, **values: Any) -> tuple[str, Callable[[Line], None]]:
     [
         (
             change("header", version=7),
-            "version: this release of ragdiag reads version 1 of ragdiag-diagnosis, got 7",
+            "version: this release of ragdiag reads version 2 of ragdiag-diagnosis, got 7; read the file",
         ),
         (
             change("header", format="ragdiag-trace"),
@@ -224,6 +227,11 @@ def change(at: str, **values: Any) -> tuple[str, Callable[[Line], None]]:
         (
             change("exact", candidates=["shipping#0-10"]),
             "candidates[0]: chunk 'shipping#0-10' is not among 'ranks'",
+        ),
+        (change("exact", order=None), "order: expected a list, got None"),
+        (
+            change("exact", order=["shipping#0-10"]),
+            "order: expected the chunks of the query's context, [",
         ),
     ],
 )

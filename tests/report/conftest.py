@@ -1,15 +1,20 @@
-"""Diagnoses to report on: one that loses something at every stage, small ones, and hostile ones."""
+"""Diagnoses to report on: one that loses something at every stage, small ones, and hostile ones.
+
+They are not run again: what re-runs prove is made by hand here, so that every kind of verdict is there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from plugs import BudgetPacker, CutChunker, LineChunker, OrderRetriever, TableEmbedder, TableReranker
 
 from ragdiag import BM25Retriever, Diagnosis, ExactRetriever, HashingEmbedder, Pipeline, diagnose
+from ragdiag.diagnosis.verdicts import Effort, Trial, Verdict
 from ragdiag.records import Document, Evidence, Query, Span
 
 LINES = {
@@ -74,7 +79,7 @@ def diagnose_losses(times: int = 1) -> Diagnosis:
         candidates=3,
         top_k=2,
     )
-    return diagnose(pipeline, [document], queries, sources=[source])
+    return diagnose(pipeline, [document], queries, sources=[source], verify=False)
 
 
 @pytest.fixture(scope="session")
@@ -89,13 +94,107 @@ def losing_few() -> Diagnosis:
     return diagnose_losses()
 
 
+_LOST = Trial((), "lost", 0.0)
+_BACK = {"outcome": "recovered", "coverage": 1.0}
+
+
+def _alone(**changed: dict[str, Any]) -> tuple[Trial, ...]:
+    """The same question again, and each stage made ideal alone: lost, but for what is ``changed``."""
+    stages = ("chunker", "embedder", "retriever", "reranker", "packer")
+    singles = (Trial((stage,), "lost", 0.25) for stage in stages)
+    return (_LOST, *(replace(trial, **changed.get(trial.ideal[0], {})) for trial in singles))
+
+
+VERDICTS = {
+    "ingest": Verdict(
+        "ingest",
+        "missing",
+        "verified",
+        observed="ingest",
+        reason="With every other stage made ideal (the reranker) the evidence is still lost.",
+        trials=(Trial(("embedder", "retriever", "reranker", "packer"), "lost", 0.0),),
+    ),
+    "chunker": Verdict(
+        "chunker", "dropped_text", "observed", observed="chunker", reason="The calls are spent."
+    ),
+    "capacity": Verdict(
+        "chunker",
+        "split",
+        "verified",
+        observed="capacity",
+        repairs=(("chunker",), ("retriever",)),
+        trials=_alone(
+            chunker=_BACK,
+            retriever=_BACK,
+            reranker={"outcome": "evicted", "coverage": 1.0, "note": "unit 2 of the query was lost"},
+            packer={"outcome": "void", "coverage": None, "note": "the packer raised KeyError: 'x'"},
+        ),
+        shapley={"chunker": 0.75, "retriever": 0.25, "packer": 0.0},
+    ),
+    "embedder": Verdict(
+        "embedder",
+        "truncated",
+        "verified",
+        observed="embedder",
+        reason="The embedder reads 9 tokens, and chunk 'c' has its evidence beyond.",
+        trials=(*_alone(), Trial(("embedder",), "recovered", 1.0, variant="window")),
+    ),
+    "retriever": Verdict(
+        "embedder",
+        "masked",
+        "joint",
+        observed="retriever",
+        repairs=(("embedder", "packer"), ("embedder", "retriever"), ("retriever", "reranker", "packer")),
+        trials=(
+            *_alone(),
+            Trial(("embedder", "packer"), "recovered", 1.0),
+            Trial(("embedder", "retriever"), "recovered", 1.0),
+        ),
+    ),
+    "reranker": Verdict(
+        "reranker",
+        "demoted",
+        "undetermined",
+        observed="reranker",
+        repairs=(("retriever",),),
+        reason="With the reranker alone made ideal it does not come back; with the retriever alone it does",
+        trials=_alone(retriever=_BACK),
+    ),
+    "packer": Verdict(
+        "packer",
+        "dropped",
+        "unreproducible",
+        observed="packer",
+        reason="Asked again, the packer kept it.",
+        trials=(Trial((), "recovered", 1.0),),
+    ),
+}
+"""One verdict of each kind, by the fate of the unit that it is given to."""
+
+
+def judge(diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis of `diagnose_losses` with `VERDICTS` in place of what the ledger observed."""
+    verdicts = [
+        None if observed is None else VERDICTS[query.text]
+        for query, observed in zip(diagnosis.assessed, diagnosis.verdicts, strict=True)
+    ]
+    effort = Effort(texts=1, pairs=12_345, searches=67, indexes=2, limit=20_000, unproven=3)
+    return replace(diagnosis, verdicts=tuple(verdicts), effort=effort)
+
+
+@pytest.fixture(scope="session")
+def judged(losing: Diagnosis) -> Diagnosis:
+    """`losing` as if it had been run again: three lost units of each kind of verdict."""
+    return judge(losing)
+
+
 @pytest.fixture(scope="session")
 def lossless() -> Diagnosis:
     """One query, delivered; BM25 and nothing else."""
     document = Document("faq", "Returns are free.\nRefunds take five days.")
     query = Query("q1", "How long do refunds take?", [Evidence.of(Span.find(document, "five days"))])
     pipeline = Pipeline(chunker=LineChunker(), retriever=BM25Retriever(), top_k=1)
-    return diagnose(pipeline, [document], [query])
+    return diagnose(pipeline, [document], [query], verify=False)
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +217,6 @@ def diagnose_text() -> Callable[..., Diagnosis]:
             top_k=top_k,
             **plugs,
         )
-        return diagnose(pipeline, [document], [query])
+        return diagnose(pipeline, [document], [query], verify=False)
 
     return make

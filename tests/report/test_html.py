@@ -12,9 +12,13 @@ from plugs import LineChunker, TableReranker
 
 from ragdiag import BM25Retriever, Diagnosis, Evidence, Pipeline, Query, diagnose
 from ragdiag.costs import Costs
+from ragdiag.diagnosis.ledger import LOSS_STAGES
+from ragdiag.diagnosis.verdicts import Trial, Verdict
 from ragdiag.records import Document, Span, WholeDocument
 from ragdiag.report.html.elements import Html, element
 from ragdiag.report.html.style import stylesheet
+from ragdiag.report.proof_words import CAUSES, PROOFS
+from ragdiag.report.story import Story
 
 HOSTILE = (
     """<script>alert(1)</script></style></td><img src=x onerror=alert(1)> " onload="x' &lt; \x00\x1b\ud800"""
@@ -154,15 +158,16 @@ def test_bars_have_the_size_of_what_they_show(page: Node, losing: Diagnosis) -> 
 
 def test_lost_units_show_text_stage_and_ranks(page: Node, losing: Diagnosis) -> None:
     rows = rows_of(page.all("table", "failures")[0])
-    assert rows[0] == ["Query", "Evidence", "Lost at", "Exact", "Retrieved", "Reranked"]
+    assert rows[0] == ["Query", "Evidence", "Lost at", "Cause", "Proof", "Exact", "Retrieved", "Reranked"]
     assert len(rows) == 21
-    assert ["rerankerreranker-0", "The reranker put this line last.", "reranker", "1", "1", "3"] in rows
-    assert any(row[2] == "capacitytied at the cut" and row[5] == "3" for row in rows)
-    assert any(row[2] == "chunker" and row[3] == "–" for row in rows)
+    line = "The reranker put this line last."
+    assert ["rerankerreranker-0", line, "reranker", "demoted", "observed", "1", "1", "3"] in rows
+    assert any(row[2] == "capacitytied at the cut" and row[7] == "3" for row in rows)
+    assert any(row[2] == "chunker" and row[5] == "–" for row in rows)
     text = page.text
     assert "The worst 20 of 21 lost units" in text
     assert "– never complete in that ranking" in text
-    assert "observed (seen in the ledger, not yet re-run)" in text
+    assert "observedseen in the run itself, not proven by running it again." in text
     few = check_page(losing.select(["packer-0"])._repr_html_())
     assert "All 1 lost unit, least" in few.text
     assert "The whole table" not in few.text
@@ -248,6 +253,7 @@ def test_all_rules_stay_inside_the_report() -> None:
         ("ink", "surface"),
         ("muted", "surface"),
         ("muted", "soft"),
+        ("ink", "soft"),
         ("worst", "surface"),
         ("worst", "worst-soft"),
         ("rescue", "surface"),
@@ -325,3 +331,73 @@ def test_whole_documents_and_many_chunks() -> None:
     assert "40 chunks more are not shown" in page.text
     assert not page.all("span", "cut")
     assert page.all("blockquote")[0].text.endswith("…")
+
+
+# Verdicts
+
+
+def test_the_summary_says_how_well_the_stages_are_proven(judged: Diagnosis) -> None:
+    page = check_page(judged._repr_html_())
+    cards = {card.all("dt")[0].text: [dd.text for dd in card.all("dd")] for card in page.all("div", "card")}
+    assert cards["Proven"] == ["12", "9 verified, 3 joint"]
+    assert "How sure that is: 9 of the 21 lost units are verified" in page.text
+    tables = {table.all("caption")[0].text: rows_of(table) for table in page.all("table")}
+    proofs = tables["Lost units by stage and kind of proof."]
+    assert proofs[0] == ["Stage", *(proof.capitalize() for proof in PROOFS)]
+    assert ["embedder", "3", "3", "0", "0", "0"] in proofs
+    causes = tables["Lost units by stage and cause."]
+    assert ["chunker", "split", "3", CAUSES["split"]] in causes
+    failures = rows_of(page.all("table", "failures")[0])
+    assert ["embedder", "masked", "joint"] in [row[2:5] for row in failures]
+    words = [node.text for node in page.all("dl", "words")]
+    assert all(f"{proof}{meaning}." in words[1] for proof, meaning in PROOFS.items())
+    assert "The limit of 20,000 texts and pairs (max_extra_calls) was reached" in page.text
+
+
+def test_nothing_proven_is_told(losing: Diagnosis, lossless: Diagnosis) -> None:
+    page = check_page(losing._repr_html_())
+    cards = {card.all("dt")[0].text: [dd.text for dd in card.all("dd")] for card in page.all("div", "card")}
+    assert cards["Proven"][0] == "0"
+    quiet = check_page(lossless._repr_html_()).text
+    assert "How sure" not in quiet
+    assert "What went wrong" not in quiet
+
+
+@pytest.mark.parametrize("fate", LOSS_STAGES)
+def test_an_explanation_tells_the_proof_as_a_story(judged: Diagnosis, fate: str) -> None:
+    explanation = judged.explain(f"{fate}-0")
+    page = check_page(explanation._repr_html_())
+    proof = Story(explanation).proof(explanation.units[0])
+    assert proof is not None
+    chips = [chip.text for chip in page.all("span", "chip")]
+    assert chips == [Story(explanation).fate(explanation.units[0]), proof.verdict.proof]
+    heads = [head.text for head in page.all("h5")]
+    assert heads[:-2] == ["What the run shows", *(["What was tried"] if proof.trials else [])]
+    assert heads[-2] == "What it means"
+    assert page.all("p", "conclusion")[0].text == " ".join(proof.conclusion)
+    assert proof.shapley in page.text
+    if proof.trials:
+        [table] = page.all("table", "trials")
+        assert table.all("caption")[0].text == proof.how_tried
+        assert [row[0] for row in rows_of(table)[1:]] == [row.ideal + row.gloss for row in proof.trials]
+        assert [row[1] for row in rows_of(table)[1:]] == [row.result for row in proof.trials]
+        assert all(table.all("span", f"outcome-{row.outcome}") for row in proof.trials)
+
+
+def test_the_flow_glosses_every_stage(judged: Diagnosis) -> None:
+    for markup in (judged._repr_html_(), judged.explain("capacity-0")._repr_html_()):
+        [flow] = check_page(markup).all("p", "flow")
+        assert "the embedder turns texts into vectors" in flow.text
+        assert all(f"he {stage} " in flow.text for stage in judged.trace.stages)
+
+
+def test_hostile_reasons_notes_and_causes_stay_text(judged: Diagnosis) -> None:
+    trials = (
+        Trial(("packer",), "void", None, HOSTILE),
+        Trial(("embedder",), "lost", 0.5, variant=HOSTILE),
+    )
+    verdict = Verdict("packer", HOSTILE, "observed", observed="packer", reason=HOSTILE, trials=trials)
+    hostile = replace(judged, verdicts=tuple(v and verdict for v in judged.verdicts))
+    assert "<script>alert(1)</script>" in check_page(hostile._repr_html_()).text
+    story = check_page(hostile.explain("packer-0")._repr_html_())
+    assert story.text.count("<script>alert(1)</script>") >= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from plugs import LineChunker
 
 from ragdiag import Diagnosis, Evidence, ExactRetriever, HashingEmbedder, Pipeline, Query, TopK, diagnose
+from ragdiag.diagnosis.verdicts import Effort
 from ragdiag.records import Document, Span
 
 
@@ -17,7 +19,7 @@ def test_it_is_strict_json_and_reads_back(losing: Diagnosis) -> None:
     report = losing.to_dict()
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["format"] == "ragdiag-report"
-    assert report["version"] == 1
+    assert report["version"] == 2
     assert "by" not in report
 
 
@@ -29,6 +31,7 @@ def test_it_holds_the_tables(losing: Diagnosis) -> None:
         pd.testing.assert_frame_equal(read, table, check_dtype=False)
     pd.testing.assert_frame_equal(pd.DataFrame(report["measures"]), losing.measures, check_dtype=False)
     failures = pd.DataFrame(report["failures"]).astype(losing.failures.dtypes.to_dict())
+    failures["repairs"] = failures["repairs"].map(lambda repairs: tuple(map(tuple, repairs)))
     pd.testing.assert_frame_equal(failures, losing.failures)
     assert report["counts"] == dict(losing.counts)
     assert report["recall"]["value"] == pytest.approx(losing.recall)
@@ -56,3 +59,45 @@ def test_two_runs_give_the_same_dictionary() -> None:
         return diagnose(pipeline, [document], [query], latency_queries=1).to_dict()
 
     assert run() == run()
+
+
+def test_it_holds_the_verdicts(judged: Diagnosis, losing: Diagnosis) -> None:
+    report: Any = judged.to_dict()
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    pd.testing.assert_frame_equal(pd.DataFrame(report["proofs"]).set_index("stage"), judged.proofs)
+    assert {"stage": "chunker", "cause": "split", "units": 3} in report["causes"]
+    assert report["effort"] == asdict(Effort(1, 12_345, 67, 2, 20_000, 3))
+    rows = {(row["query_id"], row["unit"]): row for row in report["failures"]}
+    row = rows["capacity-0", 0]
+    assert (row["stage"], row["observed"], row["cause"], row["proof"]) == (
+        "chunker", "capacity", "split", "verified"
+    )  # fmt: skip
+    assert row["repairs"] == [["chunker"], ["retriever"]]
+    assert [row["stage"] for row in report["shapley"]] == judged.shapley.index.tolist()
+    quiet: Any = losing.to_dict()
+    assert quiet["effort"] is None
+    assert quiet["shapley"] is None
+
+
+def test_its_keys_are_stable(losing: Diagnosis) -> None:
+    assert list(losing.to_dict()) == [
+        "format",
+        "version",
+        "pipeline",
+        "counts",
+        "min_coverage",
+        "recall",
+        "hard_recall",
+        "losses",
+        "hard_losses",
+        "ceilings",
+        "proofs",
+        "causes",
+        "effort",
+        "noise",
+        "precision_flow",
+        "token_share",
+        "shapley",
+        "measures",
+        "failures",
+    ]

@@ -12,8 +12,10 @@ from plugs import LineChunker, OrderRetriever
 
 from ragdiag import Diagnosis, Evidence, Pipeline, Query, diagnose
 from ragdiag.costs import Costs
+from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.records import Document, Span
 from ragdiag.report.markdown import LONGEST
+from ragdiag.report.proof_words import CAUSES, PROOFS
 
 HOSTILE = (
     "a|b `c` <script>alert(1)</script>\n# x\r\n[l](javascript:1) ![i](http://e.org) "
@@ -43,12 +45,13 @@ def many() -> Diagnosis:
     ]
     first = f"d#{spans[0][0]}-{spans[0][1]}"
     retriever = OrderRetriever({query.id: [first] for query in queries})
-    return diagnose(Pipeline(chunker=LineChunker(), retriever=retriever, top_k=1), [document], queries)
+    pipeline = Pipeline(chunker=LineChunker(), retriever=retriever, top_k=1)
+    return diagnose(pipeline, [document], queries, verify=False)
 
 
 def test_tables_are_whole_and_have_the_numbers(losing: Diagnosis) -> None:
-    ledger, failures, measures, pipeline = tables(losing.to_markdown())
-    for table in (ledger, failures, measures, pipeline):
+    ledger, proofs, causes, failures, noise, measures, pipeline = tables(losing.to_markdown())
+    for table in (ledger, proofs, causes, failures, noise, measures, pipeline):
         assert len({len(row) for row in table}) == 1
         assert set("".join(table[1])) <= set("-:")
     rows = {row[0].strip("*"): row for row in ledger[3:]}
@@ -73,7 +76,7 @@ def test_hostile_text_stays_text(diagnose_text: Callable[..., Diagnosis]) -> Non
     assert set(re.findall(r"<[^>]*>", text)) == {
         "<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"
     }  # fmt: skip
-    failures = tables(text)[1]
+    failures = tables(text)[3]
     assert len({len(row) for row in failures}) == 1
     assert len(failures) == 3
     words = failures[2][0].replace("\u2060", "")
@@ -92,17 +95,42 @@ def test_hostile_text_renders_as_text(diagnose_text: Callable[..., Diagnosis]) -
     )
     assert not re.search(r"<(script|img|a|del|h1)\b", rendered)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in rendered
-    assert rendered.count("<table>") == 4
+    assert rendered.count("<table>") == 7
 
 
 def test_it_fits_and_says_what_was_left_out(many: Diagnosis) -> None:
     text = many.to_markdown()
     assert 0.9 * LONGEST < len(text) <= LONGEST
     left_out = int(re.search(r"([\d,]+) more lost units are left out here", text)[1].replace(",", ""))  # type: ignore[index]
-    assert len(tables(text)[1]) - 2 + left_out == len(many.failures) == 1499
+    assert len(tables(text)[3]) - 2 + left_out == len(many.failures) == 1499
     assert "### Pipeline" in text
 
 
 def test_it_holds_no_timings(losing: Diagnosis) -> None:
     untimed = replace(losing, trace=replace(losing.trace, costs=Costs()))
     assert untimed.to_markdown() == losing.to_markdown()
+
+
+def test_it_says_how_well_the_stages_are_proven(judged: Diagnosis, losing: Diagnosis) -> None:
+    text = judged.to_markdown()
+    _, proofs, causes, failures, *_ = tables(text)
+    assert proofs[0] == ["Stage", "Verified", "Joint", "Undetermined", "Unreproducible", "Observed"]
+    assert ["embedder", "3", "3", "0", "0", "0"] in proofs
+    assert ["chunker", "split", CAUSES["split"], "3"] in causes
+    rows = {row[0].split("<sub>")[-1]: row for row in failures[2:]}
+    assert rows["retriever-0</sub>"][2:5] == ["embedder", "masked", "joint"]
+    assert "9 of the 21 lost units are verified" in text
+    assert "Moved: 3 units that the run by itself charges to capacity" in text
+    assert "The limit of 20,000 texts and pairs" in html.unescape(text)
+    for proof in PROOFS:
+        assert f"- **{proof}**: " in text
+    assert [row[0] for row in tables(losing.to_markdown())[1][:1]] == ["Stage"]
+
+
+def test_hostile_causes_stay_text(judged: Diagnosis) -> None:
+    verdict = Verdict("packer", HOSTILE, "observed", observed="packer", reason=HOSTILE)
+    hostile = replace(judged, verdicts=tuple(v and verdict for v in judged.verdicts)).to_markdown()
+    assert set(re.findall(r"<[^>]*>", hostile)) == {
+        "<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"
+    }  # fmt: skip
+    assert "@me" not in hostile

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
-from plugs import TableReranker
+from plugs import BudgetPacker, TableReranker
 
-from ragdiag import Diagnosis
+from ragdiag import (
+    BM25Retriever,
+    Diagnosis,
+    Evidence,
+    ExactRetriever,
+    HashingEmbedder,
+    Pipeline,
+    Query,
+    RecursiveChunker,
+    diagnose,
+)
 from ragdiag.diagnosis.ledger import LOSS_STAGES
+from ragdiag.records import Document, Span
+from ragdiag.report.story import Story
 from ragdiag.report.summary import Summary
 from ragdiag.report.words import describe_measure, describe_stage
+
+_OPTIONAL: dict[str, Any] = {
+    "embedder": HashingEmbedder(16),
+    "reranker": TableReranker({}),
+    "packer": BudgetPacker(45),
+}
 
 
 def test_every_stage_of_the_fixture_loses_a_unit_and_is_explained(losing: Diagnosis) -> None:
@@ -20,7 +40,7 @@ def test_every_stage_of_the_fixture_loses_a_unit_and_is_explained(losing: Diagno
     assert [step.stage for step in summary.steps] == list(LOSS_STAGES)
     assert all(step.units for step in summary.steps)
     assert list(summary.meanings) == list(LOSS_STAGES)
-    assert summary.lost - summary.rescued == pytest.approx(1 - losing.recall)
+    assert summary.loss - summary.rescued == pytest.approx(1 - losing.recall)
     assert sum(step.units for step in summary.steps) == losing.counts["lost units"]
 
 
@@ -129,3 +149,41 @@ def test_rankings_that_a_pipeline_lacks_have_no_column(
     assert list(Summary(diagnose_text("x")).rank_columns.values()) == ["exact", "retrieved"]
     reranked = diagnose_text("x", reranker=TableReranker({}), candidates=2)
     assert "reranked" in Summary(reranked).rank_columns.values()
+
+
+@pytest.mark.parametrize(
+    "plugs", [set(plugs) for size in range(4) for plugs in combinations(_OPTIONAL, size)]
+)
+def test_every_face_fits_a_pipeline_without_some_stages(plugs: set[str]) -> None:
+    """Run again for real, with Shapley values; what a pipeline lacks is nowhere to be seen."""
+    text = "The sky is blue.\nGrass is green.\nRoses are red, and so is this line of text.\nSnow is white."
+    document = Document("d", text)
+    queries = [
+        Query("lost", "white", [Evidence.of(Span("d", 25, 60)), Evidence.of(Span.find(document, "white"))]),
+        Query("kept", "blue", [Evidence.of(Span.find(document, "blue"))]),
+    ]
+    pipeline = Pipeline(
+        chunker=RecursiveChunker(size=20),
+        embedder=_OPTIONAL["embedder"] if "embedder" in plugs else None,
+        retriever=ExactRetriever() if "embedder" in plugs else BM25Retriever(),
+        reranker=_OPTIONAL["reranker"] if "reranker" in plugs else None,
+        packer=_OPTIONAL["packer"] if "packer" in plugs else None,
+        candidates=3,
+        top_k=2,
+    )
+    diagnosis = diagnose(pipeline, [document], queries, shapley=True)
+    assert diagnosis.counts["lost units"]
+    assert diagnosis.effort is not None
+    faces = [str(diagnosis), diagnosis._repr_html_(), diagnosis.to_markdown(), repr(diagnosis.to_dict())]
+    for query in queries:
+        explanation = diagnosis.explain(query.id)
+        faces += [str(explanation), explanation._repr_html_()]
+        assert all(len(line) <= 100 for line in str(explanation).split("\n"))
+        for unit in explanation.units:
+            proof = Story(explanation).proof(unit)
+            tried = {stage for trial in proof.verdict.trials for stage in trial.ideal} if proof else set()
+            assert tried <= {"chunker", "retriever", *plugs}
+    assert all(faces)
+    for absent in _OPTIONAL.keys() - plugs:
+        assert f"the {absent}" not in Summary(diagnosis).flow
+        assert absent not in [step.stage for step in Summary(diagnosis).precision.steps]

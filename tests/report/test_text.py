@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,13 +14,27 @@ from wcwidth import wcswidth
 
 from ragdiag import BM25Retriever, Diagnosis, Evidence, Pipeline, Query, diagnose
 from ragdiag.costs import Costs
+from ragdiag.diagnosis.ledger import LOSS_STAGES
+from ragdiag.diagnosis.verdicts import Proof, Trial, Verdict
 from ragdiag.records import Document, Span, WholeDocument
+from ragdiag.report.proof_words import CAUSES, PROOFS
+from ragdiag.report.story import Story
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\r\n\tx\u202ey\ud800 \x9b31m"
 
 
 def lines_of(result: object) -> list[str]:
     return str(result).split("\n")
+
+
+def flat(result: object) -> str:
+    """All on one line, so that a sentence is found wherever it is wrapped."""
+    return " ".join(str(result).split())
+
+
+def failures_in(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    """Id, query and what follows, of each unit in the list of lost units."""
+    return re.findall(r"^  (\w+-\d) +(\S.*?)\n +(.*)$", str(diagnosis), flags=re.MULTILINE)
 
 
 def bars(text: str) -> dict[str, str]:
@@ -64,7 +78,8 @@ def test_the_headline_counts_queries_apart_and_names_the_worst_stage(losing: Dia
     assert "Most is lost at the embedder" in text
     assert "capacity: no choice of 2 chunks within 75 tokens" in text
     assert "ingest: the source's text is missing" in text
-    assert "observed (seen in the ledger, not yet re-run)" in text
+    assert "observed: seen in the run itself, not proven by running it again." in text
+    assert "all 21 lost units are merely observed: nothing was run again to prove it." in flat(losing)
 
 
 def test_few_queries_are_told(losing_few: Diagnosis) -> None:
@@ -73,7 +88,9 @@ def test_few_queries_are_told(losing_few: Diagnosis) -> None:
 
 def test_the_ledger_has_the_numbers_of_the_tables(losing: Diagnosis) -> None:
     rows = {
-        line.split()[0]: line.split() for line in lines_of(losing) if re.match(r"  \w+ +[01]\.\d{3} ", line)
+        line.split()[0]: line.split()
+        for line in str(losing).split("HOW THAT", maxsplit=1)[0].split("\n")
+        if re.match(r"  \w+ +[01]\.\d{3} ", line)
     }
     left = losing.ceilings.set_index("stage")["recall"]
     units = losing.failures["stage"].value_counts()
@@ -112,11 +129,12 @@ def test_a_loss_or_rescue_too_small_for_a_column_is_still_seen(losing: Diagnosis
 
 def test_failures_have_a_line_each_with_their_ranks(losing: Diagnosis) -> None:
     few = losing.select(["reranker-0", "packer-0", "embedder-0", "capacity-0"])
-    lines = {line.split()[0]: line.split() for line in lines_of(few) if re.match(r"  \w+-0 ", line)}
-    assert lines["reranker-0"] == ["reranker-0", "reranker", "reranker", "1", "1", "3"]
-    assert lines["packer-0"] == ["packer-0", "packer", "packer", "1", "1", "2"]
-    assert lines["embedder-0"][2:] == ["embedder", str(_rank_of_embedder(few)), "–", "–"]
-    assert lines["capacity-0"][-2:] == ["3", "tied"]
+    lines = {query: (text, *what.split()) for query, text, what in failures_in(few)}
+    assert lines["reranker-0"] == ("reranker", "reranker", "demoted", "observed", "1", "1", "3")
+    assert lines["packer-0"] == ("packer", "packer", "dropped", "observed", "1", "1", "2")
+    assert lines["embedder-0"][1:4] == ("embedder", "ranked_low", "observed")
+    assert lines["embedder-0"][4:] == (str(_rank_of_embedder(few)), "–", "–")
+    assert lines["capacity-0"][-2:] == ("3", "tied")
     assert "the worst 4 of 4" in str(few)
     assert "All of them" not in str(few)
     assert not any(line.endswith(" tied") for line in lines_of(losing.select(["packer-0"])))
@@ -242,3 +260,102 @@ def test_measures_say_from_which_coverage_a_unit_counts(losing: Diagnosis) -> No
     lenient = str(replace(losing, min_coverage=0.5))
     assert re.search(r"^  All\(min_coverage=0\.5\) +0\.\d{3} ", lenient, flags=re.MULTILINE)
     assert max(map(len, lenient.splitlines())) <= 100
+
+
+# Verdicts
+
+
+def test_the_summary_says_how_well_the_stages_are_proven(judged: Diagnosis) -> None:
+    text = str(judged)
+    assert "How sure that is: 9 of the 21 lost units are verified" in flat(text)
+    proofs, rest = text.split("HOW THAT IS PROVEN")[1].split("WHAT WENT WRONG")
+    assert "stage verified joint undetermined unreproducible observed" in flat(proofs)
+    assert "embedder 3 3 0 0 0" in flat(proofs)
+    for proof, meaning in PROOFS.items():
+        assert f"{proof}: {meaning}." in flat(proofs)
+    assert "The proof took, beside the run itself: 1 text embedded" in flat(proofs)
+    causes = flat(rest.split("LOST UNITS", maxsplit=1)[0])
+    for verdict in {v.cause: v for v in judged.verdicts if v}.values():
+        assert f"{verdict.stage} {verdict.cause} 3 {CAUSES[verdict.cause]}" in causes
+    assert "Moved: 3 units that the run by itself charges to capacity" in flat(text)
+
+
+def test_lost_units_show_stage_cause_and_proof(judged: Diagnosis) -> None:
+    shown = failures_in(judged)
+    assert [line for _, query, line in shown if query == "retriever"] == [
+        "embedder   masked        joint               1         –        –"
+    ] * 3
+    assert {line.split()[2] for _, _, line in shown} == {"observed", "joint", "verified"}
+
+
+@pytest.mark.parametrize("fate", LOSS_STAGES)
+def test_an_explanation_tells_the_proof_as_a_story(judged: Diagnosis, fate: str) -> None:
+    explanation = judged.explain(f"{fate}-0")
+    text, verdict = str(explanation), explanation.units[0].verdict
+    proof = Story(explanation).proof(explanation.units[0])
+    assert verdict is not None
+    assert proof is not None
+    assert f"({verdict.proof.upper()})" in text
+    assert f"LOST AT THE {verdict.stage.upper()}" in text.replace("AT INGEST", "AT THE INGEST")
+    order = ["What the run shows", "What was tried", "What it means", "Evidence in"]
+    places = [text.index(part) for part in order if verdict.trials or part != "What was tried"]
+    assert places == sorted(places)
+    assert explanation.units[0].sentence in flat(text)
+    for sentence in (*proof.conclusion, proof.how_tried, proof.shapley):
+        assert sentence in flat(text)
+    for row in proof.trials:
+        assert row.ideal.split()[0] in text
+        assert row.result.split(":")[0].split(",")[0] in text
+    assert max(wcswidth(line) for line in text.split("\n")) <= 100
+
+
+def test_trials_are_rows_with_their_outcome_and_coverage(judged: Diagnosis) -> None:
+    table = str(judged.explain("capacity-0")).split("coverage\n")[1]
+    assert re.search(r"^    nothing: the same question once more +lost again +0%$", table, flags=re.MULTILINE)
+    assert re.search(
+        r"^    chunker: evidence that is cut gets one more +it came back +100%$", table, flags=re.MULTILINE
+    )
+    assert re.search(r"^      chunk, which holds it whole$", table, flags=re.MULTILINE)
+    assert re.search(r"^    packer: .* proves nothing: the packer raised +–$", table, flags=re.MULTILINE)
+
+
+def test_every_stage_is_said_in_plain_words_before_it_is_charged(
+    judged: Diagnosis, lossless: Diagnosis
+) -> None:
+    text = flat(judged.explain("capacity-0"))
+    for stage in judged.trace.stages:
+        assert text.index(f"he {stage} ") < text.index("UNIT 1 OF 1")
+    assert "the embedder turns texts into vectors" in text
+    assert "the packer fits at most 2 of them into the prompt, within 75 tokens." in text
+    assert "Capacity (no stage of the pipeline) is how much evidence fits into the prompt." in text
+    assert "Capacity (" not in flat(judged.explain("packer-0"))
+    assert "Ingest (no stage of the pipeline) turns the sources into" in flat(judged.explain("ingest-0"))
+    bare = flat(lossless.explain("q1"))
+    assert "returns up to 1 candidate; the first reaches the prompt." in bare
+    for stage in ("embedder", "reranker", "packer"):
+        assert stage not in bare
+
+
+def test_a_delivered_unit_has_no_proof(judged: Diagnosis) -> None:
+    text = str(judged.explain("delivered-0"))
+    assert "UNIT 1 OF 1: DELIVERED\n" in text
+    assert "What was tried" not in text
+    assert "What it means" not in text
+
+
+def test_hostile_reasons_notes_and_causes_cannot_reach_the_terminal(judged: Diagnosis) -> None:
+    wide = "広" * 300
+    trials = (
+        Trial(("packer",), "void", None, HOSTILE + wide),
+        Trial(("embedder",), "lost", 0.5, variant=HOSTILE),
+        Trial(("packer",), "evicted", 1.0, "x" * 500),
+    )
+    for proof in get_args(Proof):
+        verdict = Verdict("packer", HOSTILE, proof, observed="packer", reason=HOSTILE + wide, trials=trials)
+        verdicts = [v and verdict for v in judged.verdicts]
+        hostile = replace(judged, verdicts=tuple(verdicts))
+        for result in (hostile, hostile.explain("packer-0")):
+            text = str(result)
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", text)
+            text.encode("utf-8")
+            assert max(wcswidth(line) for line in text.split("\n")) <= 100

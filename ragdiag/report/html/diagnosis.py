@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import cut, one_line
-from ragdiag.report.figures import MISSING, count, interval, of_things, rank, share
+from ragdiag.report.figures import MISSING, count, interval, of_things, share
 from ragdiag.report.html.elements import (
     Cell,
     Column,
@@ -12,17 +12,19 @@ from ragdiag.report.html.elements import (
     element,
     page,
     section,
-    stage_chip,
     table,
     untrusted,
+    words,
 )
-from ragdiag.report.summary import Failure, Step, Summary
+from ragdiag.report.html.lost import failures_html, proofs_html
+from ragdiag.report.html.precision import blame_html, noise_html
+from ragdiag.report.summary import Step, Summary
 from ragdiag.report.words import describe_measure
 
 __all__ = ["diagnosis_html"]
 
-_FAILURES = 20
-_TEXT, _ID, _PLUG = 200, 80, 400  # characters of untrusted text shown in one place
+_PROVEN = ("verified", "joint")
+_PLUG = 400  # characters of untrusted text shown in one place
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
@@ -33,10 +35,14 @@ def diagnosis_html(diagnosis: Diagnosis) -> str:
             "ragdiag diagnosis",
             element("p", "Retrieval diagnosis", kind="eyebrow"),
             element("h3", summary.verdict),
+            *([element("p", summary.lost.how_proven)] if summary.failures else []),
             _cards(summary),
+            element("p", summary.flow, kind="flow"),
             element("ul", *(element("li", note) for note in summary.notes), kind="notes"),
             _ledger(summary),
-            _failures(summary),
+            *proofs_html(summary),
+            failures_html(summary),
+            element("div", noise_html(summary), *blame_html(summary), kind="pair"),
             element("div", _measures(summary), _pipeline(summary), kind="pair"),
             _costs(summary),
         )
@@ -53,6 +59,7 @@ def _cards(summary: Summary) -> Html:
         "dl",
         _card("Recall", share(recall.value), f"95% interval {interval(recall.low, recall.high)}"),
         _card("Lost", count(counts["lost units"]), f"of {units} of evidence"),
+        _proven_card(summary),
         _worst_card(summary),
         _card(
             "Queries assessed",
@@ -63,12 +70,19 @@ def _cards(summary: Summary) -> Html:
     )
 
 
+def _proven_card(summary: Summary) -> Html:
+    proven = [f"{count(units)} {proof}" for proof, units in summary.lost.by_proof.items() if proof in _PROVEN]
+    units = sum(summary.lost.by_proof.get(proof, 0) for proof in _PROVEN)
+    note = ", ".join(proven) if proven else "of the lost units"
+    return _card("Proven", count(units) if summary.failures else MISSING, note)
+
+
 def _worst_card(summary: Summary) -> Html:
     if not summary.worst:
         return _card("Loses most", MISSING, "nothing was lost")
     stages = ", ".join(step.stage for step in summary.worst)
     each = " each" if len(summary.worst) > 1 else ""
-    loss = f"{share(summary.worst[0].loss)}{each} of {share(summary.lost)} lost"
+    loss = f"{share(summary.worst[0].loss)}{each} of {share(summary.loss)} lost"
     return _card("Loses most", stages, loss, kind="card card-worst", figure_kind="figure word")
 
 
@@ -114,21 +128,16 @@ def _ledger(summary: Summary) -> Html:
         element("span", element("span", kind="swatch swatch-rescued"), "brought back by it"),
         kind="legend",
     )
-    words = [
-        part
-        for stage, meaning in summary.meanings.items()
-        for part in (element("dt", stage), element("dd", f"{meaning}."))
-    ]
     begins = "" if start == 0 else f" The bars begin at {share(start)}."
     caption = (
         f"From all of the evidence (1.000) down to recall ({share(recall)}). A unit is a piece of evidence "
-        f"that an answer needs; a lost one counts at the stage of its last drop.{begins}"
+        f"that an answer needs.{begins}"
     )
     return section(
         "Where the evidence was lost",
         table(caption, columns, rows, kind="ledger", highlighted=highlighted),
         legend,
-        element("dl", *words, kind="words"),
+        words(summary.meanings),
     )
 
 
@@ -168,56 +177,6 @@ def _track(*, kept: float, start: float, rescued: float = 0.0, lost: float = 0.0
         kind="track",
         attributes={"aria-hidden": "true"},
     )
-
-
-# What was lost
-
-
-def _failures(summary: Summary) -> Html:
-    failures = summary.failures
-    if not failures:
-        return section(
-            "Lost units", element("p", "None: every unit of evidence was delivered.", kind="muted")
-        )
-    trace, rankings = summary.trace, summary.rank_columns
-    shown = failures[:_FAILURES]
-    worst = {step.stage for step in summary.worst}
-    columns = [
-        Column("Query", "query"),
-        Column("Evidence", "long"),
-        Column("Lost at", "name"),
-        *(Column(name.capitalize(), "number") for name in rankings.values()),
-    ]
-    rows = [_failure(failure, list(rankings), worst=failure.stage in worst) for failure in shown]
-    which = (
-        f"All {of_things(len(failures), 'lost unit')}"
-        if len(shown) == len(failures)
-        else f"The worst {len(shown)} of {of_things(len(failures), 'lost unit')}"
-    )
-    caption = f"{which}, least delivered first. On the right, the rank at which the unit is complete."
-    more = "" if len(shown) == len(failures) else " The whole table: diagnosis.failures."
-    legend = (
-        f"{MISSING} never complete in that ranking. The retriever returns {count(trace.candidates)}, at most "
-        f"{count(trace.top_k)} reach the prompt. Proof: {summary.proofs}.{more}"
-    )
-    return section(
-        "Lost units", table(caption, columns, rows, kind="failures"), element("p", legend, kind="muted")
-    )
-
-
-def _failure(failure: Failure, rankings: list[str], *, worst: bool) -> list[str | Cell]:
-    query = element(
-        "div",
-        untrusted(cut(one_line(failure.query), _TEXT)),
-        untrusted(cut(one_line(failure.query_id), _ID), kind="id"),
-    )
-    tied = element("div", "tied at the cut", kind="muted") if failure.tied else ""
-    return [
-        query,
-        untrusted(cut(one_line(failure.evidence), _TEXT)),
-        element("div", stage_chip(failure.stage, worst=worst), tied),
-        *(rank(getattr(failure, column)) for column in rankings),
-    ]
 
 
 # Measures, stages, costs

@@ -19,6 +19,7 @@ __all__ = [
     "stage_chip",
     "table",
     "untrusted",
+    "words",
 ]
 
 
@@ -63,6 +64,16 @@ def stage_chip(stage: str, text: str = "", *, worst: bool = False) -> Html:
 def section(title: str, *children: str) -> Html:
     """A part of a report with its heading."""
     return element("section", element("h4", title), *children)
+
+
+def words(meanings: Mapping[str, str]) -> Html:
+    """Words and what they mean."""
+    parts = [
+        part
+        for word, meaning in meanings.items()
+        for part in (element("dt", word), element("dd", f"{meaning}."))
+    ]
+    return element("dl", *parts, kind="words")
 
 
 def page(label: str, *children: str) -> Html:

@@ -1,10 +1,11 @@
-"""An explanation as HTML: one query's evidence in its source, the chunks around it, and what lost it."""
+"""An explanation as HTML: what lost a query's evidence, how that is proven, and the chunks around it."""
 
 from __future__ import annotations
 
 from ragdiag.diagnosis.explanation import Explanation, Passage, UnitStory
-from ragdiag.report.figures import of_things, percent, rank, share
+from ragdiag.report.figures import MISSING, of_things, percent, rank, share
 from ragdiag.report.html.elements import Cell, Column, Html, element, page, stage_chip, table, untrusted
+from ragdiag.report.proof import ProofStory, TrialRow
 from ragdiag.report.story import Story
 
 __all__ = ["explanation_html"]
@@ -18,7 +19,11 @@ def explanation_html(explanation: Explanation) -> str:
             "ragdiag explanation",
             element("p", "Query ", untrusted(explanation.query_id), kind="eyebrow"),
             untrusted(explanation.query, name="h3"),
-            element("p", f"Recall {share(explanation.recall)}; {story.limits}.", kind="muted"),
+            element(
+                "p",
+                f"Recall {share(explanation.recall)}: the share of its evidence that reached the prompt.",
+            ),
+            element("p", story.flow, kind="flow"),
             *(_unit(story, unit) for unit in explanation.units),
             element("p", story.legend, kind="muted"),
         )
@@ -31,15 +36,48 @@ def _unit(story: Story, unit: UnitStory) -> Html:
         if unit.stage is None
         else stage_chip(unit.stage, story.fate(unit), worst=True)
     )
+    proof = story.proof(unit)
+    kind = [] if unit.verdict is None else [element("span", unit.verdict.proof, kind="chip")]
     return element(
         "section",
-        element("h4", element("span", story.which(unit)), chip),
+        element("h4", element("span", story.which(unit)), chip, *kind),
+        element("h5", "What the run shows"),
         element("p", unit.sentence),
-        element("h5", "Coverage at each checkpoint"),
         _steps(story, unit),
+        *([] if proof is None else _proof(proof)),
         *(_passage(story, unit, passage, number) for number, passage in enumerate(unit.passages)),
         kind="unit",
     )
+
+
+def _proof(proof: ProofStory) -> list[Html]:
+    parts = []
+    if proof.trials:
+        columns = [
+            Column("Made ideal", "long"),
+            Column("What came of it", "long"),
+            Column("Coverage", "number"),
+        ]
+        parts += [
+            element("h5", "What was tried"),
+            table(proof.how_tried, columns, [_trial(row) for row in proof.trials], kind="trials"),
+        ]
+    parts += [
+        element("h5", "What it means"),
+        untrusted(" ".join(proof.conclusion), name="p", kind="conclusion"),
+    ]
+    if proof.shapley:
+        parts.append(element("p", proof.shapley, kind="muted"))
+    return parts
+
+
+def _trial(row: TrialRow) -> list[str | Cell]:
+    gloss = [untrusted(row.gloss, name="div", kind="muted")] if row.gloss else []
+    return [
+        element("div", element("strong", row.ideal), *gloss),
+        untrusted(row.result, kind=f"outcome-{row.outcome}"),
+        MISSING if row.coverage is None else percent(row.coverage),
+    ]
 
 
 def _steps(story: Story, unit: UnitStory) -> Html:
@@ -60,7 +98,9 @@ def _steps(story: Story, unit: UnitStory) -> Html:
         before = coverage
     drops = [found for name in unit.coverage if (found := story.drop(unit, name))]
     caption = (
-        f"What was still there of the evidence: {', '.join(drops)}." if drops else "All of it came through."
+        f"Coverage, how much of the evidence was still within reach at each checkpoint: {', '.join(drops)}."
+        if drops
+        else "All of it came through."
     )
     return table(caption, columns, [row], kind="steps")
 
