@@ -21,10 +21,11 @@ lint: $(VENV)/installed-dev  ## Check style and types.
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-dev  ## Repeat every figure of the documentation (about half an hour).
+bench: $(VENV)/installed-dev  ## Repeat every figure of the documentation (about an hour).
 	$(BIN)/python benchmarks/span_recall.py
 	$(BIN)/python benchmarks/scifact.py
 	$(BIN)/python benchmarks/ledger_cost.py
+	$(BIN)/python benchmarks/verdict_cost.py
 	$(BIN)/python benchmarks/exact_ranks.py
 	$(BIN)/python benchmarks/bm25_speed.py --out benchmarks/results/bm25_speed.json
 

@@ -1,4 +1,7 @@
-"""What the benchmarks share: where the data sets lie, MiniLM with vectors kept on disk, and result files."""
+"""What the benchmarks share: where the data sets lie, MiniLM with vectors kept on disk, and result files.
+
+Vectors are kept in `benchmarks/cache`, so that only the first run of a benchmark waits for the model.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +77,68 @@ class StoredEmbedder:
         return vectors
 
 
+@dataclass(frozen=True)
+class StoredTokens:
+    """Token vectors for late interaction that are kept on disk, in half precision.
+
+    One file holds the rows of all texts, one after the other; another has a line a text: its hash, and where
+    its rows begin and end. A text that is not there yet is encoded and added.
+    """
+
+    embedder: SentenceTransformerEmbedder
+    name: str
+    dimensions: int
+    _bounds: dict[str, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        CACHE.mkdir(exist_ok=True)
+        self._rows.touch()
+        self._lines.touch()
+        for line in self._lines.read_text(encoding="ascii").splitlines():
+            key, start, stop = line.split()
+            self._bounds[key] = int(start), int(stop)
+
+    def token_vectors(self, texts: Sequence[str]) -> Sequence[Vectors]:
+        """An array (tokens, dimensions) a text."""
+        keys = {
+            text: hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+            for text in texts
+        }
+        missing = [text for text, key in keys.items() if key not in self._bounds]
+        if missing:
+            encoded = self.embedder.token_vectors(missing)
+            self._add([keys[text] for text in missing], encoded)
+        # As plain arrays: every operation on a memmap costs extra, and the reranker would keep them as such.
+        stored = np.asarray(np.memmap(self._rows, dtype=np.float16, mode="r")).reshape(-1, self.dimensions)
+        return [stored[slice(*self._bounds[keys[text]])].astype(np.float32) for text in texts]
+
+    def _add(self, keys: Sequence[str], encoded: Sequence[Vectors]) -> None:
+        start = self._rows.stat().st_size // (2 * self.dimensions)
+        with self._rows.open("ab") as rows, self._lines.open("a", encoding="ascii") as lines:
+            for key, vectors in zip(keys, encoded, strict=True):
+                rows.write(vectors.astype(np.float16).tobytes())
+                rows.flush()  # a line must never name rows that are not there
+                self._bounds[key] = start, start + len(vectors)
+                lines.write(f"{key} {start} {start + len(vectors)}\n")
+                start += len(vectors)
+
+    @property
+    def _rows(self) -> Path:
+        return CACHE / f"{self.name}-tokens.float16"
+
+    @property
+    def _lines(self) -> Path:
+        return CACHE / f"{self.name}-tokens.txt"
+
+
 def minilm() -> StoredEmbedder:
     """all-MiniLM-L6-v2 from its wheel."""
     return StoredEmbedder(SentenceTransformerEmbedder.packaged_minilm(), "minilm")
+
+
+def minilm_tokens(embedder: StoredEmbedder) -> StoredTokens:
+    """The token vectors of the same model."""
+    return StoredTokens(embedder.embedder, embedder.name, dimensions=384)
 
 
 def write_result(name: str, text: str, values: dict[str, Any]) -> None:

@@ -262,12 +262,12 @@ def _another(label: str, singles: Sequence[str], own: Trial | None) -> str:
 
 
 def _after_all(verdict: Verdict, runs: Runs, *, fits: bool) -> str:
-        else "although no whole chunks within the budget carry it: the packer shortens them, or takes "
-        "more than it declares"
+    """Why a unit charged to capacity can be delivered: there is room for it alone, or for parts of chunks."""
+    ideal = verdict.repairs[0] if verdict.repairs or runs.rest is None else runs.rest.ideal
     why = (
         "but all that the query needs does not fit: its units compete for the room"
         if fits
-        else "although no whole chunks within the budget carry it: the packer shortens them, or takes more "
-        "than it declares"
+        else "although no whole chunks within the budget carry it: the packer shortens them, or takes "
+        "more than it declares"
     )
     return f"With {_names(ideal, 'and')} made ideal for it the evidence comes back, {why}."
