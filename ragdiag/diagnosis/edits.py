@@ -35,25 +35,24 @@ def make_edits(
         windows: of the units that have some, by their row in the ledger.
         allowance: counts the texts.
     """
-    everyone = [each for unit in units for each in (unit, unit.guarded) if each is not None]
     if embedder is None or trace.vectors is None or trace.query_vectors is None or trace.similarity is None:
         return {
-            (unit.key, "chunker"): _edit(unit, dict.fromkeys(unit.added_numbers), unit.replaced)
-            for unit in everyone
+            (unit.unit, "chunker"): _edit(unit, dict.fromkeys(unit.added_numbers), unit.replaced)
+            for unit in units
             if unit.added
         }
-    texts = [chunk.index_text for unit in everyone for chunk in unit.added]
+    texts = [chunk.index_text for unit in units for chunk in unit.added]
     texts += [text for of_unit in windows.values() for text in of_unit.texts.values()]
     vectors = _embed(trace, trace.vectors, embedder, texts, allowance)
     longest = float(np.linalg.norm(trace.vectors, axis=1).max())
     row = {record.query_id: i for i, record in enumerate(trace.queries)}
     edits: dict[EditKey, Edit | Void] = {}
-    for unit in everyone:
+    for unit in units:
         best = ideal_vector(trace.query_vectors[row[unit.query.id]], trace.similarity, longest=longest)
         edits |= _edits_of(unit, best, trace.candidates, vectors)
         if unit.unit in windows:
             seen = {number: vectors[text] for number, text in windows[unit.unit].texts.items()}
-            edits[unit.key, "window"] = _edit(unit, seen)
+            edits[unit.unit, "window"] = _edit(unit, seen)
     return edits
 
 
@@ -81,12 +80,12 @@ def _edits_of(
     edits: dict[EditKey, Edit | Void] = {}
     ideal = dict.fromkeys(unit.to_embed_ideally(candidates, chunker=False), best)
     if ideal:
-        edits[unit.key, "embedder"] = _edit(unit, ideal)
+        edits[unit.unit, "embedder"] = _edit(unit, ideal)
     if unit.added:
         real = {number: vectors[unit.chunk(number).index_text] for number in unit.added_numbers}
         both = dict.fromkeys(unit.to_embed_ideally(candidates, chunker=True), best)
-        edits[unit.key, "chunker"] = _edit(unit, real, unit.replaced)
-        edits[unit.key, "both"] = _edit(unit, {**real, **both}, unit.replaced)
+        edits[unit.unit, "chunker"] = _edit(unit, real, unit.replaced)
+        edits[unit.unit, "both"] = _edit(unit, {**real, **both}, unit.replaced)
     return edits
 
 

@@ -43,8 +43,6 @@ class LostUnit:
         evidence: of the query; ``delivered`` holds the atoms of the ideal chunker's chunks.
         chunks: those of the run.
         added: the ideal chunker's; none where each span of an alternative lies in one chunk.
-        guarded: the same unit with ideal chunks for the query's delivered units as well, for re-runs in which
-            its own would push those out; None where they need none.
         kept: for each unit of the query 1 where the run delivered it, else 0, shape (units,).
         min_coverage: the coverage from which a unit counts as delivered.
         top_k: how many chunks reach the packer.
@@ -64,12 +62,6 @@ class LostUnit:
     top_k: int
     budget: int | None
     tokens: Callable[[int], int] = field(repr=False)
-    guarded: LostUnit | None = None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """What tells it from other units, and from its guarded self."""
-        return self.unit, len(self.added)
 
     def chunk(self, number: int) -> Chunk:
         """A chunk by its number."""
@@ -176,22 +168,18 @@ def ideal_chunks(
     documents: Mapping[str, Document],
     query: Query,
     evidence: QueryEvidence,
-    numbers: Sequence[int],
+    number: int,
     *,
     min_coverage: float,
 ) -> list[Chunk]:
-    """A chunk for each span of some units that no single chunk covers to ``min_coverage``.
+    """A chunk for each span of a unit that no single chunk covers to ``min_coverage``.
 
     It is the span with the chunks that touch it (the span alone where none or one does), trimmed around the
     span to the length of the longest chunk, or of the span. It carries the metadata, and what stands before
-    the text in the index text, of the chunk that holds most of the span. A unit needs none where every span
+    the text in the index text, of the chunk that holds most of the span. None are needed where every span
     of some alternative lies in one chunk.
     """
-    places = dict.fromkeys(
-        place
-        for number in numbers
-        for place in _in_pieces(evidence_map, query.evidence[number], evidence, number, min_coverage)
-    )
+    places = dict.fromkeys(_in_pieces(evidence_map, query.evidence[number], evidence, number, min_coverage))
     longest = max(len(chunk.text) for chunk in evidence_map.chunks)
     taken = {chunk.id for chunk in evidence_map.chunks}
     made = (_chunk_around(evidence_map, documents, place, longest) for place in places)

@@ -8,7 +8,7 @@ for each list of chunks.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -32,10 +32,9 @@ __all__ = ["EditKey", "EditKind", "Pairs", "Reruns"]
 EditKind: TypeAlias = Literal["chunker", "embedder", "both", "window"]
 """What of the corpus is changed: chunks added, vectors replaced, both, or windows embedded."""
 
-EditKey: TypeAlias = tuple[tuple[int, int], EditKind]
-"""An edit of one unit: the unit's key, and the kind."""
+EditKey: TypeAlias = tuple[int, EditKind]
+"""An edit of one unit: the unit's row in the ledger, and the kind."""
 
-_GUARDED = "the query's delivered evidence got whole chunks as well, since it would have been pushed out"
 _EVICTS = "it came back, but then unit {} of the query, which had been delivered, was lost"
 
 
@@ -112,10 +111,10 @@ class Reruns:
         self._edits: dict[EditKey, Edit | Void] = {}
         self._shelved: dict[EditKey, _Shelved] = {}
         self._own: dict[EditKey, tuple[Shelf, View] | Void] = {}
-        self._needs_own: set[tuple[int, int]] = set()
+        self._needs_own: set[int] = set()
         self._nearest: dict[str, Found] = {}
-        self._texts: dict[tuple[tuple[int, int], bool], list[Found | Void]] = {}
-        self._contexts: dict[tuple[str, tuple[int, ...], tuple[int, int] | None], tuple[Chunk, ...]] = {}
+        self._texts: dict[tuple[int, bool], list[Found | Void]] = {}
+        self._contexts: dict[tuple[str, tuple[int, ...], int | None], tuple[Chunk, ...]] = {}
 
     # What is prepared for all units at once
 
@@ -123,7 +122,6 @@ class Reruns:
         """Put all edits (by unit and kind) into one index, and try the placebo of each unit."""
         self._edits = dict(edits)
         self._find_nearest(units)
-        units = [each for unit in units for each in (unit, unit.guarded) if each is not None]
         good = {key: edit for key, edit in edits.items() if isinstance(edit, Edit)}
         if not good:
             return
@@ -133,16 +131,16 @@ class Reruns:
             self._needs_own = {unit for unit, _ in good}
             return
         self._shelved = {key: _Shelved(shelf, view) for key, view in zip(good, views, strict=True)}
-        changed = [unit for unit in units if any((unit.key, kind) in good for kind in _KINDS)]
+        changed = [unit for unit in units if any((unit.unit, kind) in good for kind in _KINDS)]
         placebos = shelf.search(
             [Job(self.request(unit.query), PLACEBO) for unit in changed], self._trace.candidates
         )
         for unit, found in zip(changed, placebos, strict=True):
             if not self._still_lost(unit, found):
-                self._needs_own.add(unit.key)
-        self._search_all({unit.key: unit for unit in changed}, ("chunker", "embedder"))
+                self._needs_own.add(unit.unit)
+        self._search_all({unit.unit: unit for unit in changed}, ("chunker", "embedder"))
 
-    def _search_all(self, units: Mapping[tuple[int, int], LostUnit], kinds: Collection[EditKind]) -> None:
+    def _search_all(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
         """Search for the edits of ``kinds`` on the common shelf, in one call."""
         keys = [
             key
@@ -203,10 +201,6 @@ class Reruns:
         if not delivered[unit.number]:
             return Trial(stages, "lost", own, variant=variant)
         evicted = np.flatnonzero((unit.kept > 0) & ~delivered)
-        if len(evicted) and unit.guarded is not None and "chunker" in ideal:
-            guarded = self.run(unit.guarded, ideal)
-            if guarded.recovered:
-                return replace(guarded, note=_GUARDED)
         if len(evicted):
             return Trial(stages, "evicted", own, _EVICTS.format(int(evicted[0]) + 1), variant)
         return Trial(stages, "recovered", own, variant=variant)
@@ -255,7 +249,7 @@ class Reruns:
         if packer is None:
             raise TypeError("the pipeline has no packer")
         size = len(self._trace.chunks)
-        key = (unit.query.id, tuple(top), None if all(n < size for n in top) else unit.key)
+        key = (unit.query.id, tuple(top), None if all(n < size for n in top) else unit.unit)
         if key not in self._contexts:
             documents = {document.id: document for document in self._index.documents}
             chunks = [unit.chunk(number) for number in top]
@@ -267,7 +261,7 @@ class Reruns:
 
     def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool) -> list[int]:
         kind: EditKind | None = "window" if window else _kind_of(ideal)
-        edit = None if kind is None else self._edits.get((unit.key, kind))
+        edit = None if kind is None else self._edits.get((unit.unit, kind))
         if isinstance(edit, Void):
             raise edit
         if edit is None:
@@ -291,11 +285,11 @@ class Reruns:
 
     def _on_shelf(self, unit: LostUnit, kind: EditKind) -> _Shelved:
         """The common shelf, or the unit's own where the placebo brings the unit back there."""
-        key = (unit.key, kind)
+        key = (unit.unit, kind)
         edit = self._edits[key]
         if isinstance(edit, Void):
             raise edit
-        if unit.key in self._needs_own and key not in self._own:
+        if unit.unit in self._needs_own and key not in self._own:
             self._own[key] = self._shelf_of_its_own(unit, kind)
             shelf = self._own[key]
             if not isinstance(shelf, Void):
@@ -306,7 +300,7 @@ class Reruns:
         return self._shelved[key]
 
     def _shelf_of_its_own(self, unit: LostUnit, kind: EditKind) -> tuple[Shelf, View] | Void:
-        edit = self._edits[unit.key, kind]
+        edit = self._edits[unit.unit, kind]
         if isinstance(edit, Void):
             return edit
         try:
@@ -354,7 +348,7 @@ class Reruns:
 
     def _by_text(self, unit: LostUnit, kind: EditKind | None) -> list[int]:
         """What those arms find that search texts, without filters; new vectors change nothing for them."""
-        key = (unit.key, kind in ("chunker", "both"))
+        key = (unit.unit, kind in ("chunker", "both"))
         if key not in self._texts:
             request = Request(unit.query.id, unit.query.text)
             if kind in ("chunker", "both"):

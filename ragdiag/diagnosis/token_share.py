@@ -7,7 +7,8 @@ left. Where nothing counts tokens, non-whitespace characters take their place.
 
 Attainable is the same share of the best set of chunks (of most recall within k and the budget) with nothing
 beside it: what a perfect search would pay with these chunks. Of equally good chunks it takes the smaller, and
-it leaves out what adds nothing to the rest. A context that delivers less can exceed it.
+it leaves out what adds nothing to the rest; where the solver's time runs out it takes the best set found. A
+context that delivers less can exceed it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenShare", "share_table", "token_share"]
 
 _ROUNDING = 1e-9  # what sums of shares in another order may differ by
+_SECONDS = 2.0  # for a best set that needs the solver: the ledger's, which proofs rest on, has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,19 @@ def _best_positions(trace: Trace, evidence: QueryEvidence, size: _Sizes) -> list
     budget = sum(sizes.values()) if trace.budget is None else trace.budget
     goal = Goal("soft", 1.0, trace.top_k, budget)
     indifferent = np.zeros(len(evidence.units))
-    chosen = list(
-        best_set(evidence, evidence.carriers, goal, keep=indifferent, tokens=sizes.__getitem__).positions
+    found = best_set(
+        evidence,
+        evidence.carriers,
+        goal,
+        keep=indifferent,
+        tokens=sizes.__getitem__,
+        time_limit=_SECONDS,
     )
 
     def worth(positions: Sequence[int]) -> float:
         return float(goal.unit_values(evidence, evidence.mask_of(positions)).sum())
 
+    chosen = list(found.positions)
     best = worth(chosen)
     for position in sorted(chosen, key=lambda p: (-sizes[p], p)):
         rest = [other for other in chosen if other != position]

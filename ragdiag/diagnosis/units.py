@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -60,8 +59,8 @@ class _Finder:
         query = diagnosis.assessed[position]
         first = int(np.searchsorted(diagnosis.ledger.owner, position))
         kept = diagnosis.ledger.hard[first : first + len(query.evidence), -1]
-        own, tokens = self._ideal_chunks(position, [row - first])
-        unit = LostUnit(
+        own, tokens = self._ideal_chunks(position, row - first)
+        return LostUnit(
             query=query,
             unit=row,
             number=row - first,
@@ -75,27 +74,16 @@ class _Finder:
             budget=trace.budget,
             tokens=tokens.__getitem__,
         )
-        if not own or not kept.any():
-            return unit
-        everyone, tokens = self._ideal_chunks(position, [row - first, *np.flatnonzero(kept).tolist()])
-        if len(everyone) == len(own):
-            return unit
-        guarded = replace(
-            unit, evidence=self._map.of(query, everyone), added=everyone, tokens=tokens.__getitem__
-        )
-        return replace(unit, guarded=guarded)
 
-    def _ideal_chunks(
-        self, position: int, numbers: Sequence[int]
-    ) -> tuple[tuple[Chunk, ...], tuple[int, ...]]:
-        """What an ideal chunker adds for some units of a query, and the tokens of all chunks and of these.
+    def _ideal_chunks(self, position: int, number: int) -> tuple[tuple[Chunk, ...], tuple[int, ...]]:
+        """What an ideal chunker adds for a unit of a query, and the tokens of all chunks and of these.
 
         Nothing where a plug that counts tokens raises: then the chunker cannot be made ideal.
         """
         diagnosis, trace = self._diagnosis, self._diagnosis.trace
         query, evidence = diagnosis.assessed[position], self._evidence[position]
         added = ideal_chunks(
-            self._map, self._documents, query, evidence, numbers, min_coverage=diagnosis.min_coverage
+            self._map, self._documents, query, evidence, number, min_coverage=diagnosis.min_coverage
         )
         if trace.chunk_tokens is None:
             return tuple(added), ()

@@ -108,7 +108,7 @@ class _Verification:
         n = self._diagnosis.trace.candidates
         chosen, seen = [], set[str]()
         for unit in units:
-            texts = 0 if pipeline.embedder is None else len((unit.guarded or unit).added) + 1
+            texts = 0 if pipeline.embedder is None else len(unit.added) + 1
             pairs = 0 if pipeline.reranker is None else n
             if unit.query.id not in seen:
                 texts += 0 if pipeline.embedder is None else TEXTS_PER_QUERY
