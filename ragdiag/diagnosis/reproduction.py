@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.evidence import QueryEvidence
 from ragdiag.diagnosis.reruns import Pairs
-from ragdiag.diagnosis.shelves import PLACEBO, Found, Job, Shelf
+from ragdiag.diagnosis.shelves import UNCHANGED, Found, Job, Shelf
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Document, Query, Request
 from ragdiag.stages import boundary
@@ -86,7 +86,7 @@ class Reproducer:
 
         ``evidence`` is that of each query, by its id.
         """
-        jobs = [Job(self._request(query), PLACEBO) for query in queries]
+        jobs = [Job(self._request(query), UNCHANGED) for query in queries]
         retrieved = self._plain.search(jobs, self._trace.candidates)
         embedded = self._embed_again(queries, evidence)
         again: dict[str, Reproduction | Void] = {}

@@ -8,7 +8,7 @@ for each list of chunks.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.diagnosis.repairs import LostUnit
-from ragdiag.diagnosis.shelves import PLACEBO, Edit, Found, Job, Shelf, View
+from ragdiag.diagnosis.shelves import UNCHANGED, Edit, Found, Job, Place, Shelf
 from ragdiag.diagnosis.verdicts import Trial
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Query, Request
@@ -67,12 +67,11 @@ class Pairs:
 
 
 @dataclass(eq=False)
-class _Shelved:
-    """One edit in an index: which shelf it stands on, and what it may see there."""
+class _Placed:
+    """An edit in its place, and what was found there once it was searched for."""
 
-    shelf: Shelf
-    view: View
-    found: Found | Void | None = field(default=None)
+    place: Place
+    found: Found | Void | None = None
 
 
 class Reruns:
@@ -109,8 +108,8 @@ class Reruns:
         self._allowance = allowance
         self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
         self._edits: dict[EditKey, Edit | Void] = {}
-        self._shelved: dict[EditKey, _Shelved] = {}
-        self._own: dict[EditKey, tuple[Shelf, View] | Void] = {}
+        self._placed: dict[EditKey, _Placed] = {}
+        self._own: dict[EditKey, _Placed | Void] = {}
         self._needs_own: set[int] = set()
         self._nearest: dict[str, Found] = {}
         self._texts: dict[tuple[int, bool], list[Found | Void]] = {}
@@ -119,41 +118,42 @@ class Reruns:
     # What is prepared for all units at once
 
     def prepare(self, units: Sequence[LostUnit], edits: Mapping[EditKey, Edit | Void]) -> None:
-        """Put all edits (by unit and kind) into one index, and try the placebo of each unit."""
+        """Put all edits (by unit and kind) into as few indexes as hold them, and try the placebos."""
         self._edits = dict(edits)
         self._find_nearest(units)
         good = {key: edit for key, edit in edits.items() if isinstance(edit, Edit)}
-        if not good:
-            return
         try:
-            shelf, views = Shelf.augmented(self._index, list(good.values()), self._allowance)
+            places = Shelf.augmented(self._index, list(good.values()), self._allowance)
         except Void:
             self._needs_own = {unit for unit, _ in good}
             return
-        self._shelved = {key: _Shelved(shelf, view) for key, view in zip(good, views, strict=True)}
-        changed = [unit for unit in units if any((unit.unit, kind) in good for kind in _KINDS)]
-        placebos = shelf.search(
-            [Job(self.request(unit.query), PLACEBO) for unit in changed], self._trace.candidates
-        )
-        for unit, found in zip(changed, placebos, strict=True):
-            if not self._still_lost(unit, found):
-                self._needs_own.add(unit.unit)
-        self._search_all({unit.unit: unit for unit in changed}, ("chunker", "embedder"))
+        for (unit, kind), place in zip(good, places, strict=True):
+            if place is None:
+                self._needs_own.add(unit)
+            else:
+                self._placed[unit, kind] = _Placed(place)
+        by_row = {unit.unit: unit for unit in units}
+        placebos = {
+            (unit, placed.place.shelf): placed.place.placebo for (unit, _), placed in self._placed.items()
+        }
+        for shelf in dict.fromkeys(shelf for _, shelf in placebos):
+            rows = [row for row, on in placebos if on is shelf]
+            jobs = [Job(self.request(by_row[row].query), placebos[row, shelf]) for row in rows]
+            for row, found in zip(rows, shelf.search(jobs, self._trace.candidates), strict=True):
+                if not self._still_lost(by_row[row], found):
+                    self._needs_own.add(row)
+        self._search_ahead(by_row, ("chunker", "embedder"))
 
-    def _search_all(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
-        """Search for the edits of ``kinds`` on the common shelf, in one call."""
-        keys = [
-            key
-            for key, shelved in self._shelved.items()
-            if key[0] in units and key[1] in kinds and key[0] not in self._needs_own and shelved.found is None
-        ]
-        if not keys:
-            return
-        jobs = [Job(self.request(units[unit].query), self._shelved[unit, kind].view) for unit, kind in keys]
-        for key, found in zip(
-            keys, self._shelved[keys[0]].shelf.search(jobs, self._trace.candidates), strict=True
-        ):
-            self._shelved[key].found = found
+    def _search_ahead(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
+        """Search for the edits of ``kinds`` on the common shelves, in one call each."""
+        waiting: dict[Shelf, list[tuple[LostUnit, _Placed]]] = {}
+        for (row, kind), placed in self._placed.items():
+            if kind in kinds and row not in self._needs_own:
+                waiting.setdefault(placed.place.shelf, []).append((units[row], placed))
+        for shelf, searches in waiting.items():
+            jobs = [Job(self.request(unit.query), placed.place.view) for unit, placed in searches]
+            for (_, placed), found in zip(searches, shelf.search(jobs, self._trace.candidates), strict=True):
+                placed.found = found
 
     def _find_nearest(self, units: Sequence[LostUnit]) -> None:
         """The exact candidates of each query, and as many more as an edit may replace."""
@@ -275,48 +275,44 @@ class Reruns:
 
     def _search(self, unit: LostUnit, kind: EditKind) -> Found:
         """What the real retriever finds in the edited corpus."""
-        shelved = self._on_shelf(unit, kind)
-        if shelved.found is None:
-            job = Job(self.request(unit.query), shelved.view)
-            [shelved.found] = shelved.shelf.search([job], self._trace.candidates)
-        if isinstance(shelved.found, Void):
-            raise shelved.found
-        return shelved.found
+        placed = self._place_of(unit, kind)
+        if placed.found is None:
+            job = Job(self.request(unit.query), placed.place.view)
+            [placed.found] = placed.place.shelf.search([job], self._trace.candidates)
+        if isinstance(placed.found, Void):
+            raise placed.found
+        return placed.found
 
-    def _on_shelf(self, unit: LostUnit, kind: EditKind) -> _Shelved:
-        """The common shelf, or the unit's own where the placebo brings the unit back there."""
+    def _place_of(self, unit: LostUnit, kind: EditKind) -> _Placed:
+        """The place on a common shelf, or on the unit's own where the placebo brings the unit back there."""
         key = (unit.unit, kind)
-        edit = self._edits[key]
-        if isinstance(edit, Void):
-            raise edit
-        if unit.unit in self._needs_own and key not in self._own:
-            self._own[key] = self._shelf_of_its_own(unit, kind)
-            shelf = self._own[key]
-            if not isinstance(shelf, Void):
-                self._shelved[key] = _Shelved(*shelf)
-        held = self._own.get(key)
+        if unit.unit not in self._needs_own:
+            return self._placed[key]
+        if key not in self._own:
+            try:
+                self._own[key] = _Placed(self._place_of_its_own(unit, kind))
+            except Void as void:
+                self._own[key] = void
+        held = self._own[key]
         if isinstance(held, Void):
             raise held
-        return self._shelved[key]
+        return held
 
-    def _shelf_of_its_own(self, unit: LostUnit, kind: EditKind) -> tuple[Shelf, View] | Void:
+    def _place_of_its_own(self, unit: LostUnit, kind: EditKind) -> Place:
         edit = self._edits[unit.unit, kind]
         if isinstance(edit, Void):
-            return edit
-        try:
-            shelf, view = Shelf.own(self._index, edit, self._allowance)
-            adds = any(number >= len(self._trace.chunks) for number in edit.chunks)
-            if adds and kind == "chunker":
-                [placebo] = shelf.search([Job(self.request(unit.query), PLACEBO)], self._trace.candidates)
-                if isinstance(placebo, Void):
-                    return placebo
-                if not self._still_lost(unit, placebo):
-                    return Void("placebo", _PLACEBO_CAME_BACK)
-            elif adds:
-                self._on_shelf(unit, "chunker")  # the same rows with their real vectors: its placebo counts
-        except Void as void:
-            return void
-        return shelf, view
+            raise edit
+        place = Shelf.own(self._index, edit, self._allowance)
+        if kind == "both":
+            self._place_of(unit, "chunker")  # the same rows with their real vectors: its placebo counts
+        elif kind == "chunker":
+            job = Job(self.request(unit.query), place.placebo)
+            [placebo] = place.shelf.search([job], self._trace.candidates)
+            if isinstance(placebo, Void):
+                raise placebo
+            if not self._still_lost(unit, placebo):
+                raise Void("placebo", _PLACEBO_CAME_BACK)
+        return place
 
     def _still_lost(self, unit: LostUnit, found: Found | Void) -> bool:
         """Whether the unit is lost with these candidates and everything else real."""
@@ -352,10 +348,10 @@ class Reruns:
         if key not in self._texts:
             request = Request(unit.query.id, unit.query.text)
             if kind in ("chunker", "both"):
-                shelved = self._on_shelf(unit, kind)
-                job, shelf = Job(request, shelved.view), shelved.shelf
+                place = self._place_of(unit, kind).place
+                job, shelf = Job(request, place.view), place.shelf
             else:
-                job, shelf = Job(request, PLACEBO), self._plain
+                job, shelf = Job(request, UNCHANGED), self._plain
             self._texts[key] = [found for [found] in shelf.search_texts([job], self._trace.candidates)]
         numbers: dict[int, None] = {}
         for found in self._texts[key]:
@@ -364,8 +360,6 @@ class Reruns:
             numbers |= dict.fromkeys(found.numbers)
         return list(numbers)
 
-
-_KINDS: tuple[EditKind, ...] = ("chunker", "embedder", "both", "window")
 
 _PLACEBO_CAME_BACK = (
     "adding a chunk to the index is enough to bring the unit back, even where that chunk itself is not "

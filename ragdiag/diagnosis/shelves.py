@@ -1,11 +1,16 @@
 """Indexes that hold more than the run's chunks, and what a re-run may find in them.
 
-One *augmented* index holds the run's chunks and, behind them, the repaired chunks of all lost units. A re-run
-sees it through a *view*: which rows are its own. Foreign rows are taken out of the results; while there are f
-of them, n + f are asked for. Adding rows can change what an index returns of the old ones (clusters move,
-graphs are rewired, word statistics shift), so the same index is asked through the view of the unrepaired
-run first, the *placebo*: where that brings the unit back, a unit gets an index of its own, in which vectors
-are replaced in place and only the chunks that an ideal chunker adds are new rows.
+An *augmented* index holds the repaired chunks of many lost units. A chunk that gets another vector gets it in
+place, under its own id, since what an index does with a chunk may hang on its id; behind the run's chunks
+stand copies of such chunks with their real vectors, for all other units, and the chunks that ideal chunkers
+add. A re-run sees the index through a *view*: which rows are its own. Foreign rows are taken out of the
+results; while there are f of them, n + f are asked for. Units that want other vectors for the same chunk
+stand in different indexes.
+
+Adding rows can change what an index returns of the old ones (clusters move, graphs are rewired, word
+statistics shift), so the same index is asked through the view of the unrepaired run first, the *placebo*.
+Where that brings the unit back, the unit gets an index of its own, in which only the chunks that an ideal
+chunker adds are new rows.
 """
 
 from __future__ import annotations
@@ -23,7 +28,9 @@ from ragdiag.records import Chunk, Request
 from ragdiag.stages import boundary
 from ragdiag.stages.protocols import Searcher, Vectors
 
-__all__ = ["PLACEBO", "Edit", "Found", "Job", "Shelf", "View"]
+__all__ = ["UNCHANGED", "Edit", "Found", "Job", "Place", "Shelf", "View"]
+
+_MOST_INDEXES = 8  # further units each get an index of their own, and only when they need it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,22 +47,35 @@ class Edit:
     vectors: Mapping[int, Vectors | None]
     hidden: frozenset[int] = frozenset()
 
+    def replaced(self, size: int) -> dict[int, Vectors]:
+        """The new vectors of the run's own chunks, of which there are ``size``."""
+        return {n: vector for n, vector in self.vectors.items() if n < size and vector is not None}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """The rows of an index that a re-run may find.
 
     Attributes:
-        hidden: the run's chunks that are replaced or taken away.
-        rows: the added rows, each with the number of the chunk that it stands for.
+        hidden: the rows of the run's chunks that it may not find.
+        rows: the rows behind them that it may, each with the number of the chunk that it stands for.
     """
 
     hidden: frozenset[int] = frozenset()
     rows: Mapping[int, int] = field(default_factory=dict)
 
 
-PLACEBO = View()
-"""The run's chunks and nothing else."""
+UNCHANGED = View()
+"""All rows of the run's chunks and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Where an edit stands: an index, what a re-run may find there, and what an unrepaired one may."""
+
+    shelf: Shelf
+    view: View
+    placebo: View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,70 +115,102 @@ class Shelf:
         Raises:
             Void: the retriever raised.
         """
-        return cls._built(index, index.chunks, index.vectors, allowance)
+        return cls._built(index, [], [], {}, allowance)
 
     @classmethod
-    def augmented(cls, index: Index, edits: Sequence[Edit], allowance: Allowance) -> tuple[Shelf, list[View]]:
-        """One index with the rows of all ``edits``, and the view of each.
+    def augmented(cls, index: Index, edits: Sequence[Edit], allowance: Allowance) -> list[Place | None]:
+        """As few indexes as hold all ``edits``, and the place of each; None where there would be too many.
 
         Raises:
             Void: the retriever raised.
         """
-        rows: dict[tuple[str, bytes], int] = {}
-        added: list[Chunk] = []
-        vectors: list[Vectors | None] = []
-        views = []
+        groups: list[list[int]] = []
+        in_place: list[dict[int, Vectors]] = []
+        for i, edit in enumerate(edits):
+            replaced = edit.replaced(len(index.chunks))
+            at = next((at for at, held in enumerate(in_place) if _agree(held, replaced)), len(groups))
+            if at == _MOST_INDEXES:
+                continue
+            if at == len(groups):
+                groups.append([])
+                in_place.append({})
+            groups[at].append(i)
+            in_place[at] |= replaced
+        places: list[Place | None] = [None] * len(edits)
+        for group, replaced in zip(groups, in_place, strict=True):
+            together = cls._holding(index, [edits[i] for i in group], replaced, allowance)
+            for i, place in zip(group, together, strict=True):
+                places[i] = place
+        return places
+
+    @classmethod
+    def own(cls, index: Index, edit: Edit, allowance: Allowance) -> Place:
+        """An index for one edit; its placebo cannot undo the vectors that are replaced in place.
+
+        Raises:
+            Void: the retriever raised.
+        """
+        added = {n: vector for n, vector in edit.vectors.items() if n >= len(index.chunks)}
+        rows = {len(index.chunks) + i: number for i, number in enumerate(added)}
+        shelf = cls._built(
+            index,
+            [edit.chunks[number] for number in added],
+            list(added.values()),
+            edit.replaced(len(index.chunks)),
+            allowance,
+        )
+        return Place(shelf, View(edit.hidden, rows), UNCHANGED)
+
+    @classmethod
+    def _holding(
+        cls,
+        index: Index,
+        edits: Sequence[Edit],
+        replaced: Mapping[int, Vectors],
+        allowance: Allowance,
+    ) -> list[Place]:
+        """One index with the rows of all ``edits``, which agree on the vectors of ``replaced`` chunks."""
         taken = {chunk.id for chunk in index.chunks}
         size = len(index.chunks)
+        added = [_renamed(index.chunks[number], taken) for number in replaced]
+        vectors = [None if index.vectors is None else index.vectors[number] for number in replaced]
+        stand_ins = {size + i: number for i, number in enumerate(replaced)}
+        views = []
         for edit in edits:
-            own: dict[int, int] = {}
+            foreign = replaced.keys() - edit.chunks.keys()
+            own = {row: n for row, n in stand_ins.items() if n in foreign and n not in edit.hidden}
             for number, chunk in edit.chunks.items():
-                vector = edit.vectors[number]
-                key = (chunk.id, b"" if vector is None else vector.tobytes())
-                if key not in rows:
-                    rows[key] = size + len(added)
+                if number >= size:
+                    own[size + len(added)] = number
                     added.append(_renamed(chunk, taken))
-                    vectors.append(vector)
-                own[rows[key]] = number
-            views.append(View(edit.hidden | {n for n in edit.chunks if n < size}, own))
-        matrix = index.vectors
-        if matrix is not None and added:
-            matrix = np.concatenate([matrix, np.stack([v for v in vectors if v is not None])])
-        return cls._built(index, (*index.chunks, *added), matrix, allowance), views
-
-    @classmethod
-    def own(cls, index: Index, edit: Edit, allowance: Allowance) -> tuple[Shelf, View]:
-        """An index for one edit, with vectors replaced in place, and its view.
-
-        Raises:
-            Void: the retriever raised.
-        """
-        size = len(index.chunks)
-        added = [number for number in edit.chunks if number >= size]
-        matrix = index.vectors
-        if matrix is not None:
-            new = [edit.vectors[number] for number in added]
-            matrix = (
-                np.concatenate([matrix, np.stack([v for v in new if v is not None])])
-                if new
-                else matrix.copy()
-            )
-            for number, vector in edit.vectors.items():
-                if number < size and vector is not None:
-                    matrix[number] = vector
-        chunks = (*index.chunks, *(edit.chunks[number] for number in added))
-        view = View(edit.hidden, rows={size + i: number for i, number in enumerate(added)})
-        return cls._built(index, chunks, matrix, allowance), view
+                    vectors.append(edit.vectors[number])
+            views.append(View(edit.hidden | foreign, own))
+        shelf = cls._built(index, added, vectors, replaced, allowance)
+        placebo = View(frozenset(replaced), stand_ins)
+        return [Place(shelf, view, placebo) for view in views]
 
     @classmethod
     def _built(
-        cls, index: Index, chunks: tuple[Chunk, ...], vectors: Vectors | None, allowance: Allowance
+        cls,
+        index: Index,
+        added: Sequence[Chunk],
+        vectors: Sequence[Vectors | None],
+        replaced: Mapping[int, Vectors],
+        allowance: Allowance,
     ) -> Shelf:
+        """The index with rows ``added`` and vectors ``replaced``."""
+        matrix = index.vectors
+        if matrix is not None and (added or replaced):
+            matrix = np.concatenate([matrix, *(v[None, :] for v in vectors if v is not None)])
+            for number, vector in replaced.items():
+                matrix[number] = vector
+        chunks = (*index.chunks, *added)
         allowance.count(indexes=1)
         with calling("retriever"):
-            searcher = boundary.build_index(index.pipeline.retriever, chunks, vectors)
-        built = Index(index.pipeline, index.documents, chunks, vectors, searcher)
-        return cls(built, len(index.chunks), allowance)
+            searcher = boundary.build_index(index.pipeline.retriever, chunks, matrix)
+        return cls(
+            Index(index.pipeline, index.documents, chunks, matrix, searcher), len(index.chunks), allowance
+        )
 
     def search(self, jobs: Sequence[Job], n: int) -> list[Found | Void]:
         """The n best of each job's own rows, or why there are none."""
@@ -229,6 +281,11 @@ class Shelf:
                 return [void]
             return [answer for request in requests for answer in self._ask(searcher, [request], n)]
         return [[(self._row_of[hit.chunk_id], hit.score) for hit in ranking] for ranking in rankings]
+
+
+def _agree(held: Mapping[int, Vectors], wanted: Mapping[int, Vectors]) -> bool:
+    """Whether no chunk is given another vector than it already has."""
+    return all(number not in held or np.array_equal(held[number], wanted[number]) for number in wanted)
 
 
 def _renamed(chunk: Chunk, taken: set[str]) -> Chunk:

@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from math import inf
 
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.edits import make_edits
@@ -54,6 +57,19 @@ def verify(
     )
 
 
+_QUERIES_AT_ONCE = 16
+
+
+def _groups(units: Sequence[LostUnit], queries: int) -> Iterator[list[LostUnit]]:
+    """The units of so many queries at a time."""
+    by_query: dict[str, list[LostUnit]] = {}
+    for unit in units:
+        by_query.setdefault(unit.query.id, []).append(unit)
+    of_queries = iter(by_query.values())
+    while group := list(islice(of_queries, queries)):
+        yield [unit for of_query in group for unit in of_query]
+
+
 class _Verification:
     def __init__(
         self,
@@ -78,14 +94,10 @@ class _Verification:
         units = find_lost_units(
             self._diagnosis, self._map, self._evidence, packer=pipeline.packer, embedder=pipeline.embedder
         )
-        units = self._affordable(units)
-        again = self._reproduce(units)
-        units = [unit for unit in units if self._repeats_itself(unit, again)]
-        if units:
-            windows = self._windows(units)
-            reruns = self._prepare(units, windows, again)
-            for unit in track(units, "re-running", progress=progress):
-                self._verdicts[unit.unit] = self._judge(unit, reruns, windows.get(unit.unit), every=shapley)
+        # Under a limit few queries at a time are asked again, so that what is spent on them proves something.
+        at_once = len(units) if self._allowance.left == inf else _QUERIES_AT_ONCE
+        for group in _groups(units, at_once):
+            self._prove(self._affordable(group), every=shapley, progress=progress)
         unproven = sum(
             verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
             for unit, verdict in enumerate(self._verdicts)
@@ -96,28 +108,36 @@ class _Verification:
             effort=self._allowance.effort(unproven=unproven),
         )
 
+    def _prove(self, units: Sequence[LostUnit], *, every: bool, progress: bool | None) -> None:
+        again = self._reproduce(units)
+        units = [unit for unit in units if self._repeats_itself(unit, again)]
+        if not units:
+            return
+        windows = self._windows(units)
+        reruns = self._prepare(units, windows, again)
+        for unit in track(units, "re-running", progress=progress):
+            self._verdicts[unit.unit] = self._judge(unit, reruns, windows.get(unit.unit), every=every)
+
     def _ran_out(self, unit: int, verdict: Verdict) -> bool:
         return unit in self._given_up or any(trial.void_by == "spent" for trial in verdict.trials)
 
     # The allowance
 
     def _affordable(self, units: Sequence[LostUnit]) -> list[LostUnit]:
-        """The first units whose re-runs the allowance is likely to cover; the others stay observed."""
+        """The first units that the allowance suffices to ask again and to embed; others stay observed."""
         left = self._allowance.left
-        pipeline = self._index.pipeline
-        n = self._diagnosis.trace.candidates
-        chosen, seen = [], set[str]()
+        trace, plugs = self._diagnosis.trace, self._index.pipeline.plugs
+        chosen, asked = [], set[str]()
         for unit in units:
-            texts = 0 if pipeline.embedder is None else len(unit.added) + 1
-            pairs = 0 if pipeline.reranker is None else n
-            if unit.query.id not in seen:
-                texts += 0 if pipeline.embedder is None else TEXTS_PER_QUERY
-                pairs *= 2
-            left -= texts + pairs
-            if left < 0:
-                self._give_up(unit, Void("spent", "the extra calls that were allowed would not suffice"))
+            calls = len(unit.added) if "embedder" in plugs else 0
+            if unit.query.id not in asked:
+                calls += TEXTS_PER_QUERY if "embedder" in plugs else 0
+                calls += len(trace[unit.query.id].retrieved) if "reranker" in plugs else 0
+            if calls > left:
+                self._give_up(unit, Void("spent", "the extra calls that were allowed do not suffice"))
                 continue
-            seen.add(unit.query.id)
+            left -= calls
+            asked.add(unit.query.id)
             chosen.append(unit)
         return chosen
 
@@ -138,20 +158,24 @@ class _Verification:
         if not queries:
             return {}
         try:
-            self._plain = Shelf.plain(self._index, self._allowance)
+            plain = self._plain
         except Void as void:
             return dict.fromkeys((query.id for query in queries), void)
         position = {query.id: i for i, query in enumerate(self._diagnosis.assessed)}
         reproducer = Reproducer(
             self._index,
             self._diagnosis.trace,
-            plain=self._plain,
+            plain=plain,
             pairs=self._pairs,
             allowance=self._allowance,
         )
         return reproducer.reproduce(
             queries, {query.id: self._evidence[position[query.id]] for query in queries}
         )
+
+    @cached_property
+    def _plain(self) -> Shelf:
+        return Shelf.plain(self._index, self._allowance)
 
     def _repeats_itself(self, unit: LostUnit, again: Mapping[str, Reproduction | Void]) -> bool:
         """Whether the unit is lost again in the same way; if not, its verdict says so."""
