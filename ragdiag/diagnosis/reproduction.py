@@ -26,7 +26,7 @@ from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.ranking import order_by_score
 from ragdiag.trace import QueryTrace, Trace
 
-__all__ = ["TEXTS_PER_QUERY", "Reproducer", "Reproduction", "embed_each"]
+__all__ = ["Reproducer", "Reproduction", "carriers_to_embed", "embed_each"]
 
 _Outcome = TypeVar("_Outcome")
 
@@ -35,9 +35,6 @@ _SCORES_APART = 0.01  # of the range of a query's scores
 _ROUNDING = 1e-6  # of the largest score, where all candidates score alike
 _SAME_HITS = 0.9  # of the hits; what carries the evidence must be the same altogether
 _CARRIERS = 3  # the chunks of a query that are embedded again
-TEXTS_PER_QUERY = 1 + _CARRIERS
-"""How many texts are embedded to ask a query again, at most."""
-
 _PACKED_AGAIN = 3  # times: a packer that drops one of a few chunks by chance often makes the same context
 
 
@@ -46,12 +43,10 @@ class Reproduction:
     """The unrepaired re-run of one query.
 
     Attributes:
-        retrieved: what the retriever returned this time.
         context: what reached the prompt this time.
         differs: which stage gave another answer than in the run, in plain words; empty where none did.
     """
 
-    retrieved: Found
     context: tuple[Chunk, ...]
     differs: str
 
@@ -78,27 +73,41 @@ class Reproducer:
         self._pairs = pairs
         self._allowance = allowance
         self._cut: dict[str, str | Void] = {}
+        self._evidence: dict[str, QueryEvidence] = {}
+        self._embedded: dict[str, str | Void] = {}
+        self._retrieved: dict[str, Found | Void] = {}
+        self._again: dict[str, Reproduction | Void] = {}
 
-    def reproduce(
-        self, queries: Sequence[Query], evidence: Mapping[str, QueryEvidence]
-    ) -> dict[str, Reproduction | Void]:
-        """For each of ``queries``, by its id, what came this time, or why nothing did.
-
-        ``evidence`` is that of each query, by its id.
-        """
+    def prepare(self, queries: Sequence[Query], evidence: Mapping[str, QueryEvidence]) -> None:
+        """Search and embed for all ``queries`` at once; ``evidence`` is that of each, by its id."""
         jobs = [Job(self._request(query), UNCHANGED) for query in queries]
-        retrieved = self._plain.search(jobs, self._trace.candidates)
-        embedded = self._embed_again(queries, evidence)
-        again: dict[str, Reproduction | Void] = {}
-        for query, found in zip(queries, retrieved, strict=True):
+        found = self._plain.search(jobs, self._trace.candidates)
+        self._retrieved = {query.id: hits for query, hits in zip(queries, found, strict=True)}
+        self._embedded = self._embed_again(queries, evidence)
+        self._evidence = dict(evidence)
+
+    def reproduce(self, query: Query) -> Reproduction:
+        """What came of a query this time; its candidates are reranked at the first call.
+
+        Raises:
+            Void: nothing came.
+        """
+        if query.id not in self._again:
             try:
-                differs = _or_raise(self._cut_otherwise(query, evidence[query.id]))
-                differs = differs or _or_raise(embedded[query.id])
-                hits = _or_raise(found)
-                again[query.id] = self._after_retrieval(query, evidence[query.id], hits, differs)
+                differs = _or_raise(self._cut_otherwise(query, self._evidence[query.id]))
+                differs = differs or _or_raise(self._embedded[query.id])
+                self._again[query.id] = self._after_retrieval(query, self.retrieved(query), differs)
             except Void as void:
-                again[query.id] = void
-        return again
+                self._again[query.id] = void
+        return _or_raise(self._again[query.id])
+
+    def retrieved(self, query: Query) -> Found:
+        """What the retriever returned this time.
+
+        Raises:
+            Void: it raised.
+        """
+        return _or_raise(self._retrieved[query.id])
 
     def _request(self, query: Query) -> Request:
         vectors = self._trace.query_vectors
@@ -106,12 +115,10 @@ class Reproducer:
             query.id, query.text, None if vectors is None else vectors[self._row[query.id]], query.filter
         )
 
-    def _after_retrieval(
-        self, query: Query, evidence: QueryEvidence, hits: Found, differs: str
-    ) -> Reproduction:
+    def _after_retrieval(self, query: Query, hits: Found, differs: str) -> Reproduction:
         """Rerank and pack what was found, and compare each step with the run."""
         record = self._trace[query.id]
-        differs = differs or _retrieved_otherwise(self._trace, record, evidence, hits)
+        differs = differs or _retrieved_otherwise(self._trace, record, self._evidence[query.id], hits)
         ranking = [self._trace.chunks[number] for number in hits.numbers]
         if self._pipeline.reranker is not None:
             scores = self._pairs.scores(query, ranking)
@@ -119,15 +126,13 @@ class Reproducer:
             ranking = [ranking[i] for i in order_by_score(scores)]
         top = tuple(ranking[: self._trace.top_k])
         if self._pipeline.packer is None:
-            return Reproduction(hits, top, differs)
+            return Reproduction(top, differs)
         with calling("packer"):
             contexts = [
                 boundary.pack(self._pipeline.packer, query.id, query.text, top, self._documents)
                 for _ in range(_PACKED_AGAIN)
             ]
-        return Reproduction(
-            hits, contexts[0], differs or _packed_otherwise(self._trace, record, top, contexts)
-        )
+        return Reproduction(contexts[0], differs or _packed_otherwise(self._trace, record, top, contexts))
 
     # Chunks
 
@@ -172,7 +177,7 @@ class Reproducer:
         if embedder is None or vectors is None or query_vectors is None:
             return dict.fromkeys((query.id for query in queries), "")
         chunks, dimensions = self._trace.chunks, vectors.shape[1]
-        carriers = {query.id: _heaviest(evidence[query.id]) for query in queries}
+        carriers = {query.id: carriers_to_embed(evidence[query.id]) for query in queries}
         asked = embed_each(
             [query.text for query in queries],
             lambda texts: boundary.embed_queries(embedder, texts, dimensions=dimensions),
@@ -220,8 +225,8 @@ def _or_raise(outcome: _Outcome | Void) -> _Outcome:
     return outcome
 
 
-def _heaviest(evidence: QueryEvidence) -> list[int]:
-    """The few chunks that carry most of a query's evidence."""
+def carriers_to_embed(evidence: QueryEvidence) -> list[int]:
+    """The few chunks, those that carry most of a query's evidence, that are embedded again."""
     return sorted(evidence.carriers, key=lambda p: -evidence.weight(evidence.carriers[p]))[:_CARRIERS]
 
 

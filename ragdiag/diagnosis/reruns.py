@@ -7,7 +7,7 @@ for each list of chunks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -83,7 +83,7 @@ class Reruns:
         evidence_map: of the run.
         pairs: scores pairs, and remembers those of the unrepaired re-run.
         plain: the run's index, built again.
-        retrieved: what the unrepaired re-run retrieved for each query, by its id.
+        retrieved: what the unrepaired re-run retrieved for a query.
         allowance: counts what is asked.
     """
 
@@ -95,7 +95,7 @@ class Reruns:
         *,
         pairs: Pairs,
         plain: Shelf,
-        retrieved: Mapping[str, Found],
+        retrieved: Callable[[Query], Found],
         allowance: Allowance,
     ) -> None:
         self._index = index
@@ -110,7 +110,8 @@ class Reruns:
         self._edits: dict[EditKey, Edit | Void] = {}
         self._placed: dict[EditKey, _Placed] = {}
         self._own: dict[EditKey, _Placed | Void] = {}
-        self._needs_own: set[int] = set()
+        self._placebos: dict[int, list[Found | Void]] = {}
+        self._needs_own: dict[int, bool] = {}
         self._nearest: dict[str, Found] = {}
         self._texts: dict[tuple[int, bool], list[Found | Void]] = {}
         self._contexts: dict[tuple[str, tuple[int, ...], int | None], tuple[Chunk, ...]] = {}
@@ -118,42 +119,32 @@ class Reruns:
     # What is prepared for all units at once
 
     def prepare(self, units: Sequence[LostUnit], edits: Mapping[EditKey, Edit | Void]) -> None:
-        """Put all edits (by unit and kind) into as few indexes as hold them, and try the placebos."""
+        """Put all edits (by unit and kind) into as few indexes as hold them, and search there."""
         self._edits = dict(edits)
         self._find_nearest(units)
         good = {key: edit for key, edit in edits.items() if isinstance(edit, Edit)}
         try:
             places = Shelf.augmented(self._index, list(good.values()), self._allowance)
         except Void:
-            self._needs_own = {unit for unit, _ in good}
-            return
-        for (unit, kind), place in zip(good, places, strict=True):
+            places = [None] * len(good)
+        queries = {unit.unit: unit.query for unit in units}
+        jobs: dict[Shelf, dict[tuple[int, EditKind | None], Job]] = {}
+        for (row, kind), place in zip(good, places, strict=True):
             if place is None:
-                self._needs_own.add(unit)
-            else:
-                self._placed[unit, kind] = _Placed(place)
-        by_row = {unit.unit: unit for unit in units}
-        placebos = {
-            (unit, placed.place.shelf): placed.place.placebo for (unit, _), placed in self._placed.items()
-        }
-        for shelf in dict.fromkeys(shelf for _, shelf in placebos):
-            rows = [row for row, on in placebos if on is shelf]
-            jobs = [Job(self.request(by_row[row].query), placebos[row, shelf]) for row in rows]
-            for row, found in zip(rows, shelf.search(jobs, self._trace.candidates), strict=True):
-                if not self._still_lost(by_row[row], found):
-                    self._needs_own.add(row)
-        self._search_ahead(by_row, ("chunker", "embedder"))
-
-    def _search_ahead(self, units: Mapping[int, LostUnit], kinds: Collection[EditKind]) -> None:
-        """Search for the edits of ``kinds`` on the common shelves, in one call each."""
-        waiting: dict[Shelf, list[tuple[LostUnit, _Placed]]] = {}
-        for (row, kind), placed in self._placed.items():
-            if kind in kinds and row not in self._needs_own:
-                waiting.setdefault(placed.place.shelf, []).append((units[row], placed))
-        for shelf, searches in waiting.items():
-            jobs = [Job(self.request(unit.query), placed.place.view) for unit, placed in searches]
-            for (_, placed), found in zip(searches, shelf.search(jobs, self._trace.candidates), strict=True):
-                placed.found = found
+                self._needs_own[row] = True
+                continue
+            self._placed[row, kind] = _Placed(place)
+            on_shelf = jobs.setdefault(place.shelf, {})
+            on_shelf[row, None] = Job(self.request(queries[row]), place.placebo)
+            if kind in ("chunker", "embedder"):
+                on_shelf[row, kind] = Job(self.request(queries[row]), place.view)
+        for shelf, of_edits in jobs.items():
+            found = shelf.search(list(of_edits.values()), self._trace.candidates)
+            for (row, edited), hits in zip(of_edits, found, strict=True):
+                if edited is None:
+                    self._placebos.setdefault(row, []).append(hits)
+                else:
+                    self._placed[row, edited].found = hits
 
     def _find_nearest(self, units: Sequence[LostUnit]) -> None:
         """The exact candidates of each query, and as many more as an edit may replace."""
@@ -270,7 +261,7 @@ class Reruns:
             pool = self._exact_pool(unit, kind, edit)
             return unit.in_best_order(pool)[: self._trace.candidates]
         if kind is None:
-            return list(self._retrieved[unit.query.id].numbers)
+            return list(self._retrieved(unit.query).numbers)
         return list(self._search(unit, kind).numbers)
 
     def _search(self, unit: LostUnit, kind: EditKind) -> Found:
@@ -287,6 +278,9 @@ class Reruns:
         """The place on a common shelf, or on the unit's own where the placebo brings the unit back there."""
         key = (unit.unit, kind)
         if unit.unit not in self._needs_own:
+            placebos = self._placebos.get(unit.unit, ())
+            self._needs_own[unit.unit] = not all(self._still_lost(unit, found) for found in placebos)
+        if not self._needs_own[unit.unit]:
             return self._placed[key]
         if key not in self._own:
             try:
@@ -328,7 +322,7 @@ class Reruns:
         """What an ideal retriever chooses from: the exact candidates, or without an embedder all chunks."""
         if self._trace.similarity is None:
             gone = frozenset() if edit is None else edit.hidden
-            retrieved = (n for n in self._retrieved[unit.query.id].numbers if n not in gone)
+            retrieved = (n for n in self._retrieved(unit.query).numbers if n not in gone)
             return [*dict.fromkeys([*unit.carriers(chunker=edit is not None), *retrieved])]
         near = self._nearest[unit.query.id]
         scored = dict(zip(near.numbers, near.scores, strict=True))

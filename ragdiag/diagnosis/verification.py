@@ -7,18 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import islice
-from math import inf
 
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.edits import make_edits
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.findings import Runs, decide, shapley_values, try_repairs
 from ragdiag.diagnosis.repairs import LostUnit
-from ragdiag.diagnosis.reproduction import TEXTS_PER_QUERY, Reproducer, Reproduction
+from ragdiag.diagnosis.reproduction import Reproducer, carriers_to_embed
 from ragdiag.diagnosis.reruns import Pairs, Reruns
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.shelves import Shelf
@@ -57,19 +54,6 @@ def verify(
     )
 
 
-_QUERIES_AT_ONCE = 16
-
-
-def _groups(units: Sequence[LostUnit], queries: int) -> Iterator[list[LostUnit]]:
-    """The units of so many queries at a time."""
-    by_query: dict[str, list[LostUnit]] = {}
-    for unit in units:
-        by_query.setdefault(unit.query.id, []).append(unit)
-    of_queries = iter(by_query.values())
-    while group := list(islice(of_queries, queries)):
-        yield [unit for of_query in group for unit in of_query]
-
-
 class _Verification:
     def __init__(
         self,
@@ -94,10 +78,7 @@ class _Verification:
         units = find_lost_units(
             self._diagnosis, self._map, self._evidence, packer=pipeline.packer, embedder=pipeline.embedder
         )
-        # Under a limit few queries at a time are asked again, so that what is spent on them proves something.
-        at_once = len(units) if self._allowance.left == inf else _QUERIES_AT_ONCE
-        for group in _groups(units, at_once):
-            self._prove(self._affordable(group), every=shapley, progress=progress)
+        self._prove(self._affordable(units), every=shapley, progress=progress)
         unproven = sum(
             verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
             for unit, verdict in enumerate(self._verdicts)
@@ -109,14 +90,21 @@ class _Verification:
         )
 
     def _prove(self, units: Sequence[LostUnit], *, every: bool, progress: bool | None) -> None:
-        again = self._reproduce(units)
-        units = [unit for unit in units if self._repeats_itself(unit, again)]
+        """Texts are embedded at once, pairs scored unit by unit: a limit is spent on the first ones."""
         if not units:
             return
+        try:
+            plain = Shelf.plain(self._index, self._allowance)
+        except Void as void:
+            for unit in units:
+                self._give_up(unit, void)
+            return
+        reproducer = self._reproducer(units, plain)
         windows = self._windows(units)
-        reruns = self._prepare(units, windows, again)
+        reruns = self._reruns(units, windows, plain, reproducer)
         for unit in track(units, "re-running", progress=progress):
-            self._verdicts[unit.unit] = self._judge(unit, reruns, windows.get(unit.unit), every=every)
+            if self._repeats_itself(unit, reproducer):
+                self._verdicts[unit.unit] = self._judge(unit, reruns, windows.get(unit.unit), every=every)
 
     def _ran_out(self, unit: int, verdict: Verdict) -> bool:
         return unit in self._given_up or any(trial.void_by == "spent" for trial in verdict.trials)
@@ -127,19 +115,32 @@ class _Verification:
         """The first units that the allowance suffices to ask again and to embed; others stay observed."""
         left = self._allowance.left
         trace, plugs = self._diagnosis.trace, self._index.pipeline.plugs
-        chosen, asked = [], set[str]()
+        known = {chunk.index_text for chunk in trace.chunks}
+        chosen, queries = [], set[str]()
+        read, asked = set[str](), set[str]()  # texts that will be embedded, as documents and as queries
         for unit in units:
-            calls = len(unit.added) if "embedder" in plugs else 0
-            if unit.query.id not in asked:
-                calls += TEXTS_PER_QUERY if "embedder" in plugs else 0
-                calls += len(trace[unit.query.id].retrieved) if "reranker" in plugs else 0
+            calls = 0
+            texts = {chunk.index_text for chunk in unit.added} - known
+            if unit.query.id not in queries:
+                carriers = carriers_to_embed(self._evidence_of(unit))
+                texts |= {trace.chunks[position].index_text for position in carriers}
+                if "reranker" in plugs:
+                    hits = trace.positions(trace[unit.query.id].retrieved)
+                    calls += len({trace.chunks[position].text for position in hits})
+            if "embedder" in plugs:
+                calls += len(texts - read) + (unit.query.text not in asked)
             if calls > left:
                 self._give_up(unit, Void("spent", "the extra calls that were allowed do not suffice"))
                 continue
             left -= calls
-            asked.add(unit.query.id)
+            read |= texts
+            asked.add(unit.query.text)
+            queries.add(unit.query.id)
             chosen.append(unit)
         return chosen
+
+    def _evidence_of(self, unit: LostUnit) -> QueryEvidence:
+        return self._evidence[int(self._diagnosis.ledger.owner[unit.unit])]
 
     def _give_up(self, unit: LostUnit, void: Void) -> None:
         if void.by == "spent":
@@ -153,15 +154,7 @@ class _Verification:
 
     # The unrepaired re-run
 
-    def _reproduce(self, units: Sequence[LostUnit]) -> Mapping[str, Reproduction | Void]:
-        queries = list({unit.query.id: unit.query for unit in units}.values())
-        if not queries:
-            return {}
-        try:
-            plain = self._plain
-        except Void as void:
-            return dict.fromkeys((query.id for query in queries), void)
-        position = {query.id: i for i, query in enumerate(self._diagnosis.assessed)}
+    def _reproducer(self, units: Sequence[LostUnit], plain: Shelf) -> Reproducer:
         reproducer = Reproducer(
             self._index,
             self._diagnosis.trace,
@@ -169,19 +162,19 @@ class _Verification:
             pairs=self._pairs,
             allowance=self._allowance,
         )
-        return reproducer.reproduce(
-            queries, {query.id: self._evidence[position[query.id]] for query in queries}
+        by_query = {unit.query.id: unit for unit in units}
+        reproducer.prepare(
+            [unit.query for unit in by_query.values()],
+            {query_id: self._evidence_of(unit) for query_id, unit in by_query.items()},
         )
+        return reproducer
 
-    @cached_property
-    def _plain(self) -> Shelf:
-        return Shelf.plain(self._index, self._allowance)
-
-    def _repeats_itself(self, unit: LostUnit, again: Mapping[str, Reproduction | Void]) -> bool:
+    def _repeats_itself(self, unit: LostUnit, reproducer: Reproducer) -> bool:
         """Whether the unit is lost again in the same way; if not, its verdict says so."""
-        outcome = again[unit.query.id]
-        if isinstance(outcome, Void):
-            self._give_up(unit, outcome)
+        try:
+            outcome = reproducer.reproduce(unit.query)
+        except Void as void:
+            self._give_up(unit, void)
             return False
         evidence = self._map.of(unit.query, outcome.context)
         if outcome.differs:
@@ -211,11 +204,12 @@ class _Verification:
                     found[unit.unit] = windows
         return found
 
-    def _prepare(
+    def _reruns(
         self,
         units: Sequence[LostUnit],
         windows: Mapping[int, Windows | Void],
-        again: Mapping[str, Reproduction | Void],
+        plain: Shelf,
+        reproducer: Reproducer,
     ) -> Reruns:
         found = {row: of_unit for row, of_unit in windows.items() if isinstance(of_unit, Windows)}
         edits = make_edits(
@@ -226,8 +220,8 @@ class _Verification:
             self._diagnosis.trace,
             self._map,
             pairs=self._pairs,
-            plain=self._plain,
-            retrieved={q: r.retrieved for q, r in again.items() if isinstance(r, Reproduction)},
+            plain=plain,
+            retrieved=reproducer.retrieved,
             allowance=self._allowance,
         )
         reruns.prepare(units, edits)
