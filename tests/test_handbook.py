@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from ragdiag import Diagnosis, diagnose
+from ragdiag.demo import demo_data, demo_pipeline
+
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 ROOT = FIXTURES / "handbook"
 
@@ -184,3 +187,25 @@ def test_copied_prose_is_refused(copy: Path) -> None:
     path.write_bytes(path.read_bytes() + text.encode("utf-8"))
     with pytest.raises(build.HandbookError, match=r"the documents repeat each other"):
         build.load_handbook(copy)
+
+
+def test_every_mistake_is_found_and_the_sensible_pipeline_is_blamed_less() -> None:
+    """Cuts in sentences, five candidates, one cell of sixteen, and a window kept for the answer."""
+    documents, queries = demo_data()
+    sensible, mistaken = (diagnose(demo_pipeline(mistakes=m), documents, queries) for m in (False, True))
+
+    def proven(diagnosis: Diagnosis, stage: str, causes: set[str]) -> int:
+        failures = diagnosis.failures
+        of_cause = failures["cause"].isin(causes) & failures["proof"].isin(["verified", "joint"])
+        return int((of_cause & (failures["stage"] == stage)).sum())
+
+    for stage, causes in {
+        "chunker": {"split", "masked"},
+        "embedder": {"ranked_low"},
+        "retriever": {"missed"},
+        "capacity": {"budget"},
+        "packer": {"dropped", "cut"},
+    }.items():
+        assert proven(mistaken, stage, causes) > proven(sensible, stage, causes), stage
+    assert mistaken.failures["cause"].eq("split").any()
+    assert len(sensible.failures) < len(mistaken.failures)
