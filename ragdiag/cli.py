@@ -311,36 +311,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ragdiag {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _fill_demo(
-        commands.add_parser(
-            "demo",
-            help="diagnose a pipeline over the packaged handbook",
-            description=_DEMO,
-            epilog=_DEMO_EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+    for name, fill, told, description, example in (
+        ("demo", _fill_demo, "diagnose a pipeline over the packaged handbook", _DEMO, _DEMO_EXAMPLE),
+        ("diagnose", _fill_diagnose, "diagnose your own pipeline", _DIAGNOSE, _DIAGNOSE_EXAMPLE),
+        ("compare", _fill_compare, "put two saved diagnoses side by side", _COMPARE, _COMPARE_EXAMPLE),
+    ):
+        fill(
+            commands.add_parser(
+                name,
+                help=told,
+                description=description,
+                epilog=example,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                allow_abbrev=False,
+            )
         )
-    )
-    _fill_diagnose(
-        commands.add_parser(
-            "diagnose",
-            help="diagnose your own pipeline",
-            description=_DIAGNOSE,
-            epilog=_DIAGNOSE_EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-    )
-    _fill_compare(
-        commands.add_parser(
-            "compare",
-            help="put two saved diagnoses side by side",
-            description=_COMPARE,
-            epilog=_COMPARE_EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-    )
     return parser
 
 

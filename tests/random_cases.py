@@ -15,7 +15,7 @@ from plugs import (
     SeededReranker,
 )
 
-from ragdiag import BM25Retriever, ExactRetriever, HybridRetriever, Pipeline
+from ragdiag import BM25Retriever, Diagnosis, ExactRetriever, HybridRetriever, Pipeline, diagnose
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.stages.protocols import Similarity
 
@@ -91,6 +91,18 @@ class Case:
     queries: list[Query]
     min_coverage: float
     copies: bool
+
+    def diagnose(self, *, verify: bool = False, shapley: bool = False) -> Diagnosis:
+        return diagnose(
+            self.pipeline,
+            self.documents,
+            self.queries,
+            sources=self.sources,
+            min_coverage=self.min_coverage,
+            copies=self.copies,
+            verify=verify,
+            shapley=shapley,
+        )
 
 
 @st.composite

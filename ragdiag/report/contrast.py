@@ -15,6 +15,7 @@ from ragdiag.report.figures import MISSING, count, of_things, share, signed, sig
 from ragdiag.report.proof_words import CAUSES, PROOFS
 from ragdiag.report.values import rows_of
 from ragdiag.report.words import GLOSSES, the
+from ragdiag.stages.protocols import STAGES
 
 __all__ = ["Contrast", "Flip", "Pair", "StageChange"]
 
@@ -318,7 +319,7 @@ class Contrast:
     def _parts(self) -> Sequence[Pair]:
         a, b = self._both
         named = {
-            stage: [one_line(run.trace.stages.get(stage, "none")) for run in self._both] for stage in _STAGES
+            stage: [one_line(run.trace.stages.get(stage, "none")) for run in self._both] for stage in STAGES
         }
         named["n and k"] = [
             f"{of_things(run.trace.candidates, 'candidate')}, top {count(run.trace.top_k)}"
@@ -334,9 +335,6 @@ class Contrast:
     @property
     def _both(self) -> tuple[Diagnosis, Diagnosis]:
         return self.comparison.a, self.comparison.b
-
-
-_STAGES = ("chunker", "embedder", "retriever", "reranker", "packer")
 
 
 def _fate(row: Mapping[str, str], side: str) -> str:

@@ -23,18 +23,6 @@ from ragdiag.stages.protocols import arms_of
 pytestmark = pytest.mark.filterwarnings("ignore:.*hold no text:ragdiag.errors.RagdiagWarning")
 
 
-def run(case: Case, *, verify: bool = False) -> Diagnosis:
-    return diagnose(
-        case.pipeline,
-        case.documents,
-        case.queries,
-        sources=case.sources,
-        min_coverage=case.min_coverage,
-        copies=case.copies,
-        verify=verify,
-    )
-
-
 def candidates_of_the_embedder(case: Case, diagnosis: Diagnosis, query: Query) -> list[Chunk] | None:
     """E by an exact search in Python; with a text arm also what that finds without the filter."""
     trace = diagnosis.trace
@@ -99,7 +87,7 @@ def ceilings_by_oracle(case: Case, diagnosis: Diagnosis, query: Query, *, hard: 
 
 @given(cases())
 def test_every_ceiling_equals_brute_force_over_characters(case: Case) -> None:
-    diagnosis = run(case)
+    diagnosis = case.diagnose()
     ledger = diagnosis.ledger
     assert ledger.exact.all()
     columns: list[tuple[Objective, str]] = [("soft", "recall"), ("hard", "hard_recall")]
@@ -117,7 +105,7 @@ def test_every_ceiling_equals_brute_force_over_characters(case: Case) -> None:
 
 @given(cases(), st.booleans())
 def test_the_tables_add_up(case: Case, verify: bool) -> None:  # noqa: FBT001  # drawn by hypothesis
-    diagnosis = run(case, verify=verify)
+    diagnosis = case.diagnose(verify=verify)
     check_that_losses_less_rescues_are_what_recall_lacks(diagnosis)
     check_that_labels_are_last_drops_and_weigh_what_hard_recall_lacks(diagnosis)
     optional = [s for s in ("embedder", "reranker", "packer") if getattr(case.pipeline, s) is not None]

@@ -68,18 +68,6 @@ def charges(lists: Lists, relevant: set[str], relevant_before: set[str] | None =
 # Random pipelines
 
 
-def run(case: Case) -> Diagnosis:
-    return diagnose(
-        case.pipeline,
-        case.documents,
-        case.queries,
-        sources=case.sources,
-        min_coverage=case.min_coverage,
-        copies=case.copies,
-        verify=False,
-    )
-
-
 def is_relevant(oracle: Oracle, query: Query, chunk: Chunk) -> bool:
     """It covers half of a span of an alternative, or is at least half evidence."""
     held = oracle.holds([chunk])
@@ -124,7 +112,7 @@ def orders(diagnosis: Diagnosis, query: Query) -> dict[str, list[Chunk]]:
 @ignore_empty
 @given(cases())
 def test_noise_equals_the_definition_over_random_pipelines(case: Case) -> None:
-    diagnosis = run(case)
+    diagnosis = case.diagnose()
     stages = diagnosis.ledger.stages
     oracle = Oracle.of(case.documents, case.sources, copies=case.copies)
     noise = diagnosis.charged_noise()

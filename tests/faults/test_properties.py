@@ -20,29 +20,16 @@ from faults.planted import JOINT
 from hypothesis import given
 from random_cases import Case, cases
 
-from ragdiag import Diagnosis, diagnose
+from ragdiag import Diagnosis
 from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.stages.protocols import STAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*hold no text:ragdiag.errors.RagdiagWarning")
 
 
-def run(case: Case, *, shapley: bool = False) -> Diagnosis:
-    return diagnose(
-        case.pipeline,
-        case.documents,
-        case.queries,
-        sources=case.sources,
-        min_coverage=case.min_coverage,
-        copies=case.copies,
-        verify=True,
-        shapley=shapley,
-    )
-
-
 @given(cases())
 def test_the_tables_add_up(case: Case) -> None:
-    diagnosis = run(case)
+    diagnosis = case.diagnose(verify=True)
     check_that_losses_less_rescues_are_what_recall_lacks(diagnosis)
     check_that_weighted_failures_are_what_hard_recall_lacks(diagnosis)
 
@@ -71,7 +58,7 @@ def check_that_weighted_failures_are_what_hard_recall_lacks(diagnosis: Diagnosis
 
 @given(cases())
 def test_verdicts_keep_their_own_rules(case: Case) -> None:
-    diagnosis = run(case)
+    diagnosis = case.diagnose(verify=True)
     for unit, verdict in enumerate(diagnosis.verdicts):
         assert (verdict is not None) == (unit in diagnosis.ledger.lost)
         if verdict is not None:
@@ -116,7 +103,7 @@ def check_the_rules(verdict: Verdict, label: str | None, stages: tuple[str, ...]
 
 @given(cases())
 def test_the_same_case_twice_gets_the_same_verdicts(case: Case) -> None:
-    once, again = run(case), run(case)
+    once, again = case.diagnose(verify=True), case.diagnose(verify=True)
     assert once.verdicts == again.verdicts
     pd.testing.assert_frame_equal(once.failures, again.failures)
 
@@ -185,7 +172,7 @@ def test_shapley_values_equal_brute_force_over_all_orders(pair: tuple[str, str])
 
 @given(cases())
 def test_shapley_values_of_random_pipelines(case: Case) -> None:
-    diagnosis, stages = run(case, shapley=True), tuple(case.pipeline.plugs)
+    diagnosis, stages = case.diagnose(verify=True, shapley=True), tuple(case.pipeline.plugs)
     check_shapley_values(diagnosis, stages)
     for unit, verdict in enumerate(diagnosis.verdicts):
         if verdict is not None:

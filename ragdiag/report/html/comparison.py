@@ -10,6 +10,7 @@ from ragdiag.report.html.elements import (
     Cell,
     Column,
     Html,
+    card,
     element,
     page,
     section,
@@ -61,29 +62,19 @@ def _cards(contrast: Contrast) -> Html:
     queries = of_things(recall.n, "query", "queries")
     return element(
         "dl",
-        _card("Recall of A", share(recall.a), "share of the evidence that reached the prompt"),
-        _card("Recall of B", share(recall.b), f"over the same {queries}"),
-        _card(
+        card("Recall of A", share(recall.a), "share of the evidence that reached the prompt"),
+        card("Recall of B", share(recall.b), f"over the same {queries}"),
+        card(
             "Difference, B less A",
             signed(recall.value),
             f"95% interval {signed_interval(recall.low, recall.high)}; {contrast.p(recall)}",
         ),
-        _card(
+        card(
             "Units of evidence",
             f"+{count(counts['regained'])} -{count(counts['lost'])}",
             f"regained and lost by B, of {count(counts['units'])}",
         ),
         kind="cards",
-    )
-
-
-def _card(title: str, figure: str, note: str) -> Html:
-    return element(
-        "div",
-        element("dt", title),
-        element("dd", figure, kind="figure"),
-        element("dd", note, kind="muted"),
-        kind="card",
     )
 
 

@@ -9,6 +9,7 @@ from ragdiag.report.html.elements import (
     Cell,
     Column,
     Html,
+    card,
     element,
     page,
     section,
@@ -57,11 +58,11 @@ def _cards(summary: Summary) -> Html:
     units = of_things(counts["units"], "unit")
     return element(
         "dl",
-        _card("Recall", share(recall.value), f"95% interval {interval(recall.low, recall.high)}"),
-        _card("Lost", count(counts["lost units"]), f"of {units} of evidence"),
+        card("Recall", share(recall.value), f"95% interval {interval(recall.low, recall.high)}"),
+        card("Lost", count(counts["lost units"]), f"of {units} of evidence"),
         _proven_card(summary),
         _worst_card(summary),
-        _card(
+        card(
             "Queries assessed",
             count(counts["assessed"]),
             f"{count(counts['unassessed'])} unassessed, {count(counts['unanswerable'])} unanswerable",
@@ -74,26 +75,16 @@ def _proven_card(summary: Summary) -> Html:
     proven = [f"{count(units)} {proof}" for proof, units in summary.lost.by_proof.items() if proof in _PROVEN]
     units = sum(summary.lost.by_proof.get(proof, 0) for proof in _PROVEN)
     note = ", ".join(proven) if proven else "of the lost units"
-    return _card("Proven", count(units) if summary.failures else MISSING, note)
+    return card("Proven", count(units) if summary.failures else MISSING, note)
 
 
 def _worst_card(summary: Summary) -> Html:
     if not summary.worst:
-        return _card("Loses most", MISSING, "nothing was lost")
+        return card("Loses most", MISSING, "nothing was lost")
     stages = ", ".join(step.stage for step in summary.worst)
     each = " each" if len(summary.worst) > 1 else ""
     loss = f"{share(summary.worst[0].loss)}{each} of {share(summary.loss)} lost"
-    return _card("Loses most", stages, loss, kind="card card-worst", figure_kind="figure word")
-
-
-def _card(title: str, figure: str, note: str, *, kind: str = "card", figure_kind: str = "figure") -> Html:
-    return element(
-        "div",
-        element("dt", title),
-        element("dd", figure, kind=figure_kind),
-        element("dd", note, kind="muted"),
-        kind=kind,
-    )
+    return card("Loses most", stages, loss, kind="card card-worst", figure_kind="figure word")
 
 
 # The ledger

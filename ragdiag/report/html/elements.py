@@ -12,6 +12,7 @@ __all__ = [
     "Cell",
     "Column",
     "Html",
+    "card",
     "classes",
     "element",
     "page",
@@ -59,6 +60,17 @@ def untrusted(text: str, *, name: str = "span", kind: str = "") -> Html:
 def stage_chip(stage: str, text: str = "", *, worst: bool = False) -> Html:
     """The name of a stage that lost something, as a label."""
     return element("span", text or stage, kind="chip chip-worst" if worst else "chip")
+
+
+def card(title: str, figure: str, note: str, *, kind: str = "card", figure_kind: str = "figure") -> Html:
+    """One figure of a headline with its title and what it is a figure of; stands in a ``dl``."""
+    return element(
+        "div",
+        element("dt", title),
+        element("dd", figure, kind=figure_kind),
+        element("dd", note, kind="muted"),
+        kind=kind,
+    )
 
 
 def section(title: str, *children: str) -> Html:
