@@ -128,7 +128,7 @@ class Index:
         if pipeline.packer is not None:
             with costs.measure("packer", "contexts packed", len(queries)):
                 contexts = [
-                    boundary.pack(pipeline.packer, query.id, query.text, top, self._documents)
+                    boundary.pack(pipeline.packer, query.id, query.text, top, self.documents_by_id)
                     for query, top in zip(queries, contexts, strict=True)
                 ]
         traces = (
@@ -153,7 +153,8 @@ class Index:
         return {chunk.id: position for position, chunk in enumerate(self.chunks)}
 
     @cached_property
-    def _documents(self) -> Mapping[str, Document]:
+    def documents_by_id(self) -> Mapping[str, Document]:
+        """The documents by their ids."""
         return {document.id: document for document in self.documents}
 
 

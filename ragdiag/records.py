@@ -205,6 +205,11 @@ class Query:
         object.__setattr__(self, "evidence", units)
 
     @property
+    def doc_ids(self) -> tuple[str, ...]:
+        """The ids of all sources that any unit of evidence names, sorted."""
+        return tuple(sorted({doc_id for unit in self.evidence for doc_id in unit.doc_ids}))
+
+    @property
     def assessed(self) -> bool:
         """Whether the query has evidence, so that recall is defined for it."""
         return bool(self.evidence)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ragdiag.costs import Costs
-from ragdiag.records import Chunk, Hit
+from ragdiag.records import Chunk, Hit, Query, Request
 from ragdiag.stages.protocols import Similarity, Vectors
 
 __all__ = ["QueryTrace", "Trace"]
@@ -88,6 +88,16 @@ class Trace:
     @cached_property
     def _by_query(self) -> Mapping[str, QueryTrace]:
         return {query.query_id: query for query in self.queries}
+
+    @cached_property
+    def row(self) -> Mapping[str, int]:
+        """The row of each query, in `queries` and in `query_vectors`, by its id."""
+        return {query.query_id: row for row, query in enumerate(self.queries)}
+
+    def request(self, query: Query) -> Request:
+        """What the retriever was asked for a query of the run."""
+        vector = None if self.query_vectors is None else self.query_vectors[self.row[query.id]]
+        return Request(query.id, query.text, vector, query.filter)
 
     def positions(self, hits: Sequence[Hit]) -> list[int]:
         """The positions of the chunks of a ranking."""

@@ -289,8 +289,7 @@ class Comparison:
 
     @cached_property
     def _clusters(self) -> Clusters:
-        queries = [self.a.assessed[i] for i in self._by_id]
-        return Clusters.of([[d for unit in query.evidence for d in unit.doc_ids] for query in queries])
+        return Clusters.of([self.a.assessed[i].doc_ids for i in self._by_id])
 
     # Faces. These are the only places where a comparison knows of its reports.
 
@@ -335,11 +334,7 @@ _FLIP_COLUMNS = [
 
 def _coverages(diagnosis: Diagnosis) -> Iterator[tuple[tuple[str, int], float]]:
     """Each unit, as its query and its position there, with its coverage by the context."""
-    numbers: Counter[str] = Counter()
-    for owner, coverage in zip(diagnosis.ledger.owner.tolist(), diagnosis.ledger.soft[:, -1], strict=True):
-        query_id = diagnosis.ledger.query_ids[owner]
-        yield (query_id, numbers[query_id]), float(coverage)
-        numbers[query_id] += 1
+    yield from zip(diagnosis.units, diagnosis.ledger.soft[:, -1].tolist(), strict=True)
 
 
 def _fates(diagnosis: Diagnosis) -> dict[tuple[str, int], str]:

@@ -45,10 +45,9 @@ def make_edits(
     texts += [text for of_unit in windows.values() for text in of_unit.texts.values()]
     vectors = _embed(trace, trace.vectors, embedder, texts, allowance)
     longest = float(np.linalg.norm(trace.vectors, axis=1).max())
-    row = {record.query_id: i for i, record in enumerate(trace.queries)}
     edits: dict[EditKey, Edit | Void] = {}
     for unit in units:
-        best = ideal_vector(trace.query_vectors[row[unit.query.id]], trace.similarity, longest=longest)
+        best = ideal_vector(trace.query_vectors[trace.row[unit.query.id]], trace.similarity, longest=longest)
         edits |= _edits_of(unit, best, trace.candidates, vectors)
         if unit.unit in windows:
             seen = {number: vectors[text] for number, text in windows[unit.unit].texts.items()}

@@ -49,8 +49,7 @@ def search_exactly(
     """The exact search for each query, or None for a pipeline without an embedder."""
     if trace.vectors is None or trace.query_vectors is None or trace.similarity is None:
         return None
-    row_of = {record.query_id: row for row, record in enumerate(trace.queries)}
-    rows = [row_of[query.id] for query in queries]
+    rows = [trace.row[query.id] for query in queries]
     targets = [np.array(sorted(e.carriers), dtype=np.intp) for e in evidence]
     ranks = exact_ranks(trace.vectors, trace.query_vectors[rows], targets, trace.similarity)
     by_text = _text_candidates(index, trace, queries)

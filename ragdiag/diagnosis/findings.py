@@ -91,24 +91,21 @@ def try_repairs(
     return trials
 
 
-def decide(unit: LostUnit, observed: Verdict, runs: Runs, *, embedder: bool) -> Verdict:
+def decide(unit: LostUnit, runs: Runs, *, embedder: bool) -> Verdict:
     """The verdict on a lost unit.
 
     Args:
-        unit: the unit.
-        observed: what the ledger says of it.
+        unit: the unit, with what the ledger says of it.
         runs: its re-runs.
         embedder: whether the pipeline has one.
     """
     repairs = runs.recovering
     singles = [stages[0] for stages in repairs if len(stages) == 1]
-    verdict = replace(observed, repairs=repairs, trials=runs.all())
-    if unit.label in ("ingest", "capacity"):
-        if unit.label == "capacity" and _is_split(unit, runs, singles, embedder=embedder):
-            return _split(verdict)
-        return _without_plug(verdict, runs, singles, fits=unit.fits)
+    verdict = replace(unit.observed, repairs=repairs, trials=runs.all())
     if _is_split(unit, runs, singles, embedder=embedder):
         return _split(verdict)
+    if unit.label in ("ingest", "capacity"):
+        return _without_plug(verdict, runs, singles, fits=unit.fits)
     if runs.found_in_window("truncated"):
         return _truncated(verdict, runs)
     return _of_a_plug(verdict, runs, singles)
@@ -116,7 +113,7 @@ def decide(unit: LostUnit, observed: Verdict, runs: Runs, *, embedder: bool) -> 
 
 def _is_split(unit: LostUnit, runs: Runs, singles: Sequence[str], *, embedder: bool) -> bool:
     """Whether the evidence is cut across chunks, and that alone is why it was lost."""
-    if not unit.added or unit.label == "chunker" or "chunker" not in singles:
+    if not unit.added or unit.label in ("ingest", "chunker") or "chunker" not in singles:
         return False
     may_keep = unit.label == "packer" or (unit.label == "retriever" and embedder)
     return not (may_keep and runs.whole and unit.label in singles)
@@ -157,14 +154,11 @@ def _together(verdict: Verdict, runs: Runs) -> Verdict:
     failed = [trial for trial in runs.trials.values() if trial.void_by in ("raised", "spent")]
     alone = [trial for trial in failed if len(trial.ideal) == 1]
     if verdict.repairs and not alone:
-        first = verdict.repairs[0]
-        if first[0] != "chunker":  # an ideal embedder also makes up for an approximate retriever
-            first = next((ideal for ideal in verdict.repairs if verdict.observed in ideal), first)
         reason = (
-            f"No single stage made ideal brings the evidence back, {_names(first, 'and')} together do: "
-            "their faults mask each other, and all of them must be fixed."
+            f"No single stage made ideal brings the evidence back, {_names(verdict.together, 'and')} "
+            "together do: their faults mask each other, and all of them must be fixed."
         )
-        return replace(verdict, stage=first[0], cause="masked", proof="joint", reason=reason)
+        return replace(verdict, stage=verdict.together[0], cause="masked", proof="joint", reason=reason)
     if failed:
         return replace(verdict, reason=f"It could not be proven: {failed[0].note}.")
     placebo = [trial for trial in runs.trials.values() if trial.void_by == "placebo"]

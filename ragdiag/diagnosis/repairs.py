@@ -13,20 +13,22 @@ numbered: those of the run by their position, the ideal chunker's from there on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Goal, best_set
 from ragdiag.diagnosis.evidence import EvidenceMap, Mask, QueryEvidence, disjoint
+from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.records import Chunk, Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import Range
 from ragdiag.stages.protocols import Similarity, Vectors
 
-__all__ = ["LostUnit", "ideal_chunks", "ideal_vector", "window_around"]
+__all__ = ["LostUnit", "ideal_chunks", "ideal_vector", "under_new_id", "window_around"]
 
 _OUTSCORES = 1.01
 
@@ -39,7 +41,7 @@ class LostUnit:
         query: whose unit it is.
         unit: its row in the ledger.
         number: its position in the query.
-        label: the stage of its last drop.
+        observed: what the ledger says of it.
         evidence: of the query; ``delivered`` holds the atoms of the ideal chunker's chunks.
         chunks: those of the run.
         added: the ideal chunker's; none where each span of an alternative lies in one chunk.
@@ -53,7 +55,7 @@ class LostUnit:
     query: Query
     unit: int
     number: int
-    label: str
+    observed: Verdict
     evidence: QueryEvidence
     chunks: Sequence[Chunk] = field(repr=False)
     added: tuple[Chunk, ...]
@@ -62,6 +64,11 @@ class LostUnit:
     top_k: int
     budget: int | None
     tokens: Callable[[int], int] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """The stage of its last drop."""
+        return self.observed.observed
 
     def chunk(self, number: int) -> Chunk:
         """A chunk by its number."""
@@ -89,7 +96,7 @@ class LostUnit:
         """The run's chunks that lie wholly inside an ideal one, which takes their place."""
         return frozenset(
             number
-            for number, _ in self.evidence.carriers.items()
+            for number in self.evidence.carriers
             if any(_lies_within(self.chunks[number], chunk) for chunk in self.added)
         )
 
@@ -171,19 +178,26 @@ def ideal_chunks(
     number: int,
     *,
     min_coverage: float,
+    longest: int,
+    taken: Container[str],
 ) -> list[Chunk]:
     """A chunk for each span of a unit that no single chunk covers to ``min_coverage``.
 
     It is the span with the chunks that touch it (the span alone where none or one does), trimmed around the
-    span to the length of the longest chunk, or of the span. It carries the metadata, and what stands before
-    the text in the index text, of the chunk that holds most of the span. None are needed where every span
-    of some alternative lies in one chunk.
+    span to ``longest`` characters, those of the longest chunk, or to those of the span. It carries the
+    metadata, and what stands before the text in the index text, of the chunk that holds most of the span.
+    None are needed where every span of some alternative lies in one chunk. Ids that are ``taken`` are not
+    given again.
     """
     places = dict.fromkeys(_in_pieces(evidence_map, query.evidence[number], evidence, number, min_coverage))
-    longest = max(len(chunk.text) for chunk in evidence_map.chunks)
-    taken = {chunk.id for chunk in evidence_map.chunks}
-    made = (_chunk_around(evidence_map, documents, place, longest) for place in places)
-    return [_renamed(chunk, taken) for chunk in made if chunk is not None]
+    found = (_chunk_around(evidence_map, documents, place, longest) for place in places)
+    made: dict[str, Chunk] = {}
+    for chunk in found:
+        if chunk is not None:
+            numbered = (f"{chunk.id}~ideal{number}" for number in count(2))
+            new = under_new_id(chunk, chain([f"{chunk.id}~ideal"], numbered), taken, made)
+            made[new.id] = new
+    return list(made.values())
 
 
 def _in_pieces(
@@ -287,11 +301,6 @@ def _before_spaces(text: str, start: int, end: int) -> Iterator[int]:
     return (i for i in range(end, start, -1) if text[i].isspace() and not text[i - 1].isspace())
 
 
-def _renamed(chunk: Chunk, taken: set[str]) -> Chunk:
-    """The chunk under an id that no other has."""
-    name, number = f"{chunk.id}~ideal", 1
-    while name in taken:
-        number += 1
-        name = f"{chunk.id}~ideal{number}"
-    taken.add(name)
-    return replace(chunk, id=name)
+def under_new_id(chunk: Chunk, names: Iterable[str], *taken: Container[str]) -> Chunk:
+    """The chunk under the first of ``names`` that is not taken."""
+    return replace(chunk, id=next(name for name in names if not any(name in ids for ids in taken)))

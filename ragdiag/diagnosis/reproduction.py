@@ -20,7 +20,7 @@ from ragdiag.diagnosis.evidence import QueryEvidence
 from ragdiag.diagnosis.reruns import Pairs
 from ragdiag.diagnosis.shelves import UNCHANGED, Found, Job, Shelf
 from ragdiag.index import Index
-from ragdiag.records import Chunk, Document, Query, Request
+from ragdiag.records import Chunk, Query
 from ragdiag.stages import boundary
 from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.ranking import order_by_score
@@ -66,9 +66,8 @@ class Reproducer:
         self, index: Index, trace: Trace, *, plain: Shelf, pairs: Pairs, allowance: Allowance
     ) -> None:
         self._pipeline = index.pipeline
-        self._documents: Mapping[str, Document] = {document.id: document for document in index.documents}
+        self._documents = index.documents_by_id
         self._trace = trace
-        self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
         self._plain = plain
         self._pairs = pairs
         self._allowance = allowance
@@ -80,7 +79,7 @@ class Reproducer:
 
     def prepare(self, queries: Sequence[Query], evidence: Mapping[str, QueryEvidence]) -> None:
         """Search and embed for all ``queries`` at once; ``evidence`` is that of each, by its id."""
-        jobs = [Job(self._request(query), UNCHANGED) for query in queries]
+        jobs = [Job(self._trace.request(query), UNCHANGED) for query in queries]
         found = self._plain.search(jobs, self._trace.candidates)
         self._retrieved = {query.id: hits for query, hits in zip(queries, found, strict=True)}
         self._embedded = self._embed_again(queries, evidence)
@@ -109,19 +108,13 @@ class Reproducer:
         """
         return _or_raise(self._retrieved[query.id])
 
-    def _request(self, query: Query) -> Request:
-        vectors = self._trace.query_vectors
-        return Request(
-            query.id, query.text, None if vectors is None else vectors[self._row[query.id]], query.filter
-        )
-
     def _after_retrieval(self, query: Query, hits: Found, differs: str) -> Reproduction:
         """Rerank and pack what was found, and compare each step with the run."""
         record = self._trace[query.id]
         differs = differs or _retrieved_otherwise(self._trace, record, self._evidence[query.id], hits)
-        ranking = [self._trace.chunks[number] for number in hits.numbers]
+        ranking = [self._trace.chunks[number] for number in hits]
         if self._pipeline.reranker is not None:
-            scores = self._pairs.scores(query, ranking)
+            scores = self._pairs.scores(self._pipeline.reranker, query, ranking)
             differs = differs or _scored_otherwise(self._trace, record, hits, scores)
             ranking = [ranking[i] for i in order_by_score(scores)]
         top = tuple(ranking[: self._trace.top_k])
@@ -146,7 +139,7 @@ class Reproducer:
     def _cut_otherwise(self, query: Query, evidence: QueryEvidence) -> str | Void:
         """Whether a document that holds the evidence, or should, is cut in another way than before."""
         chunks = self._trace.chunks
-        named = {doc_id for unit in query.evidence for doc_id in unit.doc_ids} & self._documents.keys()
+        named = self._documents.keys() & query.doc_ids
         doc_ids = sorted(named | {chunks[position].spans[0].doc_id for position in evidence.carriers})
         for doc_id in doc_ids:
             if doc_id not in self._cut:
@@ -190,7 +183,7 @@ class Reproducer:
         )
         result: dict[str, str | Void] = {}
         for query in queries:
-            told = [_other_vector("the query", asked[query.text], query_vectors[self._row[query.id]])]
+            told = [_other_vector("the query", asked[query.text], query_vectors[self._trace.row[query.id]])]
             told += [
                 _other_vector(f"chunk {chunks[p].id!r}", read[chunks[p].index_text], vectors[p])
                 for p in carriers[query.id]
@@ -239,7 +232,7 @@ def _other_vector(what: str, new: Vectors | Void, old: Vectors) -> str | Void:
 
 
 def _retrieved_otherwise(trace: Trace, record: QueryTrace, evidence: QueryEvidence, hits: Found) -> str:
-    before, now = set(trace.positions(record.retrieved)), set(hits.numbers)
+    before, now = set(trace.positions(record.retrieved)), set(hits)
     returned = "the retriever, its index built again, returned"
     if (before ^ now) & evidence.carriers.keys():
         return f"{returned} other chunks of the evidence"
@@ -250,12 +243,12 @@ def _retrieved_otherwise(trace: Trace, record: QueryTrace, evidence: QueryEviden
 
 def _scored_otherwise(trace: Trace, record: QueryTrace, hits: Found, scores: NDArray[np.float64]) -> str:
     """Whether the reranker scored the same candidates in another way."""
-    if record.reranked is None or not hits.numbers:
+    if record.reranked is None or not hits:
         return ""
-    if list(hits.numbers) != trace.positions(record.retrieved):
+    if list(hits) != trace.positions(record.retrieved):
         return ""  # other candidates: what was retrieved is judged before
     before = {trace.position[hit.chunk_id]: hit.score for hit in record.reranked}
-    apart = max(abs(score - before[n]) for n, score in zip(hits.numbers, scores.tolist(), strict=True))
+    apart = max(abs(score - before[n]) for n, score in zip(hits, scores.tolist(), strict=True))
     spread = max(before.values()) - min(before.values())
     tolerance = max(_SCORES_APART * spread, _ROUNDING * max(map(abs, before.values())))
     return "" if apart <= tolerance else "the reranker gave the same candidates other scores"

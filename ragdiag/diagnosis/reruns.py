@@ -22,9 +22,9 @@ from ragdiag.diagnosis.verdicts import Trial
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Query, Request
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import STAGES
+from ragdiag.stages.protocols import STAGES, Packer, Reranker
 from ragdiag.stages.ranking import order_by_score
-from ragdiag.stages.similarity import exact_scores, nearest
+from ragdiag.stages.similarity import Neighbors, exact_scores, nearest
 from ragdiag.trace import Trace
 
 __all__ = ["EditKey", "EditKind", "Pairs", "Reruns"]
@@ -41,24 +41,21 @@ _EVICTS = "it came back, but then unit {} of the query, which had been delivered
 class Pairs:
     """The reranker's scores, each distinct pair of query and text asked for once."""
 
-    def __init__(self, index: Index, allowance: Allowance) -> None:
-        self._reranker = index.pipeline.reranker
+    def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
         self._scores: dict[tuple[str, str], float] = {}
 
-    def scores(self, query: Query, chunks: Sequence[Chunk]) -> NDArray[np.float64]:
-        """One score a chunk, shape (len(chunks),).
+    def scores(self, reranker: Reranker, query: Query, chunks: Sequence[Chunk]) -> NDArray[np.float64]:
+        """One score a chunk, shape (len(chunks),), by the pipeline's reranker.
 
         Raises:
             Void: the reranker raised, or too few calls are left.
         """
-        if self._reranker is None:
-            raise TypeError("the pipeline has no reranker")
         missing = {c.text: c.id for c in chunks if (query.text, c.text) not in self._scores}
         self._allowance.spend(pairs=len(missing))
         with calling("reranker"):
             scores = boundary.score_pairs(
-                self._reranker, query.id, query.text, list(missing.values()), list(missing)
+                reranker, query.id, query.text, list(missing.values()), list(missing)
             )
         self._scores |= {
             (query.text, text): float(score) for text, score in zip(missing, scores, strict=True)
@@ -106,13 +103,12 @@ class Reruns:
         self._plain = plain
         self._retrieved = retrieved
         self._allowance = allowance
-        self._row = {record.query_id: row for row, record in enumerate(trace.queries)}
         self._edits: dict[EditKey, Edit | Void] = {}
         self._placed: dict[EditKey, _Placed] = {}
         self._own: dict[EditKey, _Placed | Void] = {}
         self._placebos: dict[int, list[Found | Void]] = {}
         self._needs_own: dict[int, bool] = {}
-        self._nearest: dict[str, Found] = {}
+        self._nearest: dict[str, Neighbors] = {}
         self._texts: dict[tuple[int, bool], list[Found | Void]] = {}
         self._contexts: dict[tuple[str, tuple[int, ...], int | None], tuple[Chunk, ...]] = {}
 
@@ -135,9 +131,9 @@ class Reruns:
                 continue
             self._placed[row, kind] = _Placed(place)
             on_shelf = jobs.setdefault(place.shelf, {})
-            on_shelf[row, None] = Job(self.request(queries[row]), place.placebo)
+            on_shelf[row, None] = Job(self._trace.request(queries[row]), place.placebo)
             if kind in ("chunker", "embedder"):
-                on_shelf[row, kind] = Job(self.request(queries[row]), place.view)
+                on_shelf[row, kind] = Job(self._trace.request(queries[row]), place.view)
         for shelf, of_edits in jobs.items():
             found = shelf.search(list(of_edits.values()), self._trace.candidates)
             for (row, edited), hits in zip(of_edits, found, strict=True):
@@ -161,16 +157,9 @@ class Reruns:
             default=0,
         )
         queries = {unit.query.id: unit.query for unit in units}
-        vectors = trace.query_vectors[[self._row[query_id] for query_id in queries]]
+        vectors = trace.query_vectors[[trace.row[query_id] for query_id in queries]]
         neighbors = nearest(trace.vectors, vectors, trace.candidates + hidden, trace.similarity)
-        for query_id, near in zip(queries, neighbors, strict=True):
-            self._nearest[query_id] = Found(tuple(near.rows.tolist()), tuple(near.scores.tolist()))
-
-    def request(self, query: Query) -> Request:
-        """What the run asked for a query."""
-        vectors = self._trace.query_vectors
-        vector = None if vectors is None else vectors[self._row[query.id]]
-        return Request(query.id, query.text, vector, query.filter)
+        self._nearest = dict(zip(queries, neighbors, strict=True))
 
     # One re-run
 
@@ -224,7 +213,9 @@ class Reruns:
         """
         order = list(candidates)
         if self._pipeline.reranker is not None:
-            scores = self._pairs.scores(unit.query, [unit.chunk(number) for number in order])
+            scores = self._pairs.scores(
+                self._pipeline.reranker, unit.query, [unit.chunk(number) for number in order]
+            )
             order = [order[i] for i in order_by_score(scores)]
             if "reranker" in ideal:
                 order = unit.in_best_order(order)
@@ -233,19 +224,17 @@ class Reruns:
             return tuple(unit.chunk(number) for number in top)
         if "packer" in ideal:
             return tuple(unit.chunk(number) for number in unit.best_context(top))
-        return self._packed(unit, top)
+        return self._packed(self._pipeline.packer, unit, top)
 
-    def _packed(self, unit: LostUnit, top: Sequence[int]) -> tuple[Chunk, ...]:
-        packer = self._pipeline.packer
-        if packer is None:
-            raise TypeError("the pipeline has no packer")
+    def _packed(self, packer: Packer, unit: LostUnit, top: Sequence[int]) -> tuple[Chunk, ...]:
         size = len(self._trace.chunks)
         key = (unit.query.id, tuple(top), None if all(n < size for n in top) else unit.unit)
         if key not in self._contexts:
-            documents = {document.id: document for document in self._index.documents}
             chunks = [unit.chunk(number) for number in top]
             with calling("packer"):
-                self._contexts[key] = boundary.pack(packer, unit.query.id, unit.query.text, chunks, documents)
+                self._contexts[key] = boundary.pack(
+                    packer, unit.query.id, unit.query.text, chunks, self._index.documents_by_id
+                )
         return self._contexts[key]
 
     # What reaches the reranker
@@ -261,14 +250,14 @@ class Reruns:
             pool = self._exact_pool(unit, kind, edit)
             return unit.in_best_order(pool)[: self._trace.candidates]
         if kind is None:
-            return list(self._retrieved(unit.query).numbers)
-        return list(self._search(unit, kind).numbers)
+            return list(self._retrieved(unit.query))
+        return list(self._search(unit, kind))
 
     def _search(self, unit: LostUnit, kind: EditKind) -> Found:
         """What the real retriever finds in the edited corpus."""
         placed = self._place_of(unit, kind)
         if placed.found is None:
-            job = Job(self.request(unit.query), placed.place.view)
+            job = Job(self._trace.request(unit.query), placed.place.view)
             [placed.found] = placed.place.shelf.search([job], self._trace.candidates)
         if isinstance(placed.found, Void):
             raise placed.found
@@ -300,7 +289,7 @@ class Reruns:
         if kind == "both":
             self._place_of(unit, "chunker")  # the same rows with their real vectors: its placebo counts
         elif kind == "chunker":
-            job = Job(self.request(unit.query), place.placebo)
+            job = Job(self._trace.request(unit.query), place.placebo)
             [placebo] = place.shelf.search([job], self._trace.candidates)
             if isinstance(placebo, Void):
                 raise placebo
@@ -313,7 +302,7 @@ class Reruns:
         if isinstance(found, Void):
             return False
         try:
-            context = self.downstream(unit, found.numbers, ())
+            context = self.downstream(unit, found, ())
         except Void as void:
             return void.by == "spent"  # then no re-run of the unit can be finished, and each says so
         return bool(self.coverage(unit, context)[unit.number] < unit.min_coverage)
@@ -322,12 +311,12 @@ class Reruns:
         """What an ideal retriever chooses from: the exact candidates, or without an embedder all chunks."""
         if self._trace.similarity is None:
             gone = frozenset() if edit is None else edit.hidden
-            retrieved = (n for n in self._retrieved(unit.query).numbers if n not in gone)
+            retrieved = (n for n in self._retrieved(unit.query) if n not in gone)
             return [*dict.fromkeys([*unit.carriers(chunker=edit is not None), *retrieved])]
         near = self._nearest[unit.query.id]
-        scored = dict(zip(near.numbers, near.scores, strict=True))
+        scored = dict(zip(near.rows.tolist(), near.scores.tolist(), strict=True))
         if edit is not None:
-            query = self.request(unit.query).vector
+            query = self._trace.request(unit.query).vector
             for number in edit.hidden & scored.keys():
                 del scored[number]
             for number, vector in edit.vectors.items():
@@ -351,7 +340,7 @@ class Reruns:
         for found in self._texts[key]:
             if isinstance(found, Void):
                 raise found
-            numbers |= dict.fromkeys(found.numbers)
+            numbers |= dict.fromkeys(found)
         return list(numbers)
 
 

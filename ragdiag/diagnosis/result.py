@@ -162,7 +162,7 @@ class Diagnosis:
 
     @cached_property
     def _clusters(self) -> Clusters:
-        return Clusters.of([[d for unit in q.evidence for d in unit.doc_ids] for q in self.assessed])
+        return Clusters.of([query.doc_ids for query in self.assessed])
 
     def _estimate(self, values: NDArray[np.float64]) -> Estimate:
         return interval(values, clusters=self._clusters)
@@ -246,12 +246,11 @@ class Diagnosis:
         import pandas as pd
 
         rows = []
-        numbers = self._unit_numbers
         for unit, verdict in enumerate(self.verdicts):
             if verdict is None:
                 continue
             query = self.assessed[int(self.ledger.owner[unit])]
-            number = numbers[unit]
+            _, number = self.units[unit]
             ranks = self.outcomes[int(self.ledger.owner[unit])].ranks[number]
             rows.append(
                 {
@@ -307,8 +306,9 @@ class Diagnosis:
         return weights
 
     @cached_property
-    def _unit_numbers(self) -> list[int]:
-        return [number for query in self.assessed for number in range(len(query.evidence))]
+    def units(self) -> tuple[tuple[str, int], ...]:
+        """Each unit of the ledger: the id of its query, and its position there, from 0."""
+        return tuple((query.id, number) for query in self.assessed for number in range(len(query.evidence)))
 
     def _evidence_text(self, query: Query, number: int) -> str:
         parts = query.evidence[number].alternatives[0]

@@ -16,13 +16,16 @@ chunker adds are new rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
+from typing import TypeAlias
 
 import numpy as np
 
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.exact import text_arms
+from ragdiag.diagnosis.repairs import under_new_id
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Request
 from ragdiag.stages import boundary
@@ -86,12 +89,8 @@ class Job:
     view: View
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found, best first: chunks by number, with their scores."""
-
-    numbers: tuple[int, ...]
-    scores: tuple[float, ...]
+Found: TypeAlias = tuple[int, ...]
+"""What a search found, best first: the numbers of chunks."""
 
 
 class Shelf:
@@ -172,7 +171,7 @@ class Shelf:
         """One index with the rows of all ``edits``, which agree on the vectors of ``replaced`` chunks."""
         taken = {chunk.id for chunk in index.chunks}
         size = len(index.chunks)
-        added = [_renamed(index.chunks[number], taken) for number in replaced]
+        added = [_copy(index.chunks[number], taken) for number in replaced]
         vectors = [None if index.vectors is None else index.vectors[number] for number in replaced]
         stand_ins = {size + i: number for i, number in enumerate(replaced)}
         views = []
@@ -182,7 +181,7 @@ class Shelf:
             for number, chunk in edit.chunks.items():
                 if number >= size:
                     own[size + len(added)] = number
-                    added.append(_renamed(chunk, taken))
+                    added.append(_copy(chunk, taken))
                     vectors.append(edit.vectors[number])
             views.append(View(edit.hidden | foreign, own))
         shelf = cls._built(index, added, vectors, replaced, allowance)
@@ -240,27 +239,22 @@ class Shelf:
             again: dict[int, int] = {}
             for m in sorted(set(asked.values())):
                 group = [i for i, size in asked.items() if size == m]
-                for i, hits in zip(
-                    group, self._ask(searcher, [jobs[i].request for i in group], m), strict=True
-                ):
-                    if isinstance(hits, Void):
-                        found[i] = hits
+                answers = self._ask(searcher, [jobs[i].request for i in group], m)
+                for i, rows in zip(group, answers, strict=True):
+                    if isinstance(rows, Void):
+                        found[i] = rows
                         continue
-                    own = [
-                        (number, score)
-                        for row, score in hits
-                        if (number := self._number(row, jobs[i].view)) is not None
-                    ]
-                    if len(own) < n and len(hits) == m:
-                        again[i] = n + len(hits) - len(own)
+                    own = self._own(rows, jobs[i].view)
+                    if len(own) < n and len(rows) == m:
+                        again[i] = n + len(rows) - len(own)
                     else:
-                        found[i] = (
-                            Found(*(tuple(column) for column in zip(*own[:n], strict=True)))
-                            if own
-                            else Found((), ())
-                        )
+                        found[i] = own[:n]
             asked = again
         return [found[i] for i in range(len(jobs))]
+
+    def _own(self, rows: Sequence[int], view: View) -> Found:
+        """The chunks that rows stand for, without the foreign ones."""
+        return tuple(number for row in rows if (number := self._number(row, view)) is not None)
 
     def _number(self, row: int, view: View) -> int | None:
         """The chunk that a row stands for; None for a foreign row."""
@@ -268,10 +262,8 @@ class Shelf:
             return None if row in view.hidden else row
         return view.rows.get(row)
 
-    def _ask(
-        self, searcher: Searcher, requests: Sequence[Request], n: int
-    ) -> list[list[tuple[int, float]] | Void]:
-        """All requests in one call; where that raises, each alone, so that the one at fault is found."""
+    def _ask(self, searcher: Searcher, requests: Sequence[Request], n: int) -> list[list[int] | Void]:
+        """The rows that are found in one call; where it raises, each request is made alone."""
         self._allowance.count(searches=len(requests))
         try:
             with calling("retriever"):
@@ -280,7 +272,7 @@ class Shelf:
             if len(requests) == 1:
                 return [void]
             return [answer for request in requests for answer in self._ask(searcher, [request], n)]
-        return [[(self._row_of[hit.chunk_id], hit.score) for hit in ranking] for ranking in rankings]
+        return [[self._row_of[hit.chunk_id] for hit in ranking] for ranking in rankings]
 
 
 def _agree(held: Mapping[int, Vectors], wanted: Mapping[int, Vectors]) -> bool:
@@ -288,10 +280,8 @@ def _agree(held: Mapping[int, Vectors], wanted: Mapping[int, Vectors]) -> bool:
     return all(number not in held or np.array_equal(held[number], wanted[number]) for number in wanted)
 
 
-def _renamed(chunk: Chunk, taken: set[str]) -> Chunk:
-    """The chunk under an id that no other row has."""
-    number = 1
-    while (name := f"{chunk.id}~{number}") in taken:
-        number += 1
-    taken.add(name)
-    return replace(chunk, id=name)
+def _copy(chunk: Chunk, taken: set[str]) -> Chunk:
+    """The chunk under an id that no other row has; it is then taken."""
+    copy = under_new_id(chunk, (f"{chunk.id}~{number}" for number in count(1)), taken)
+    taken.add(copy.id)
+    return copy

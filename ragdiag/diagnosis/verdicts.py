@@ -73,6 +73,19 @@ class Verdict:
     trials: tuple[Trial, ...] = ()
     shapley: Mapping[str, float] | None = None
 
+    @property
+    def together(self) -> tuple[str, ...]:
+        """Of the smallest sets that bring the unit back the one whose first stage is charged.
+
+        It is the first with the chunker in it, else the first with the ledger's label, else the first: an
+        ideal embedder also makes up for an approximate retriever. Empty where no set does.
+        """
+        first = self.repairs[0] if self.repairs else ()
+        if "chunker" in first:
+            return first
+        smallest = (stages for stages in self.repairs if len(stages) == len(first))
+        return next((stages for stages in smallest if self.observed in stages), first)
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
 from ragdiag.diagnosis.edits import make_edits
@@ -67,17 +68,13 @@ class _Verification:
         self._index = index
         self._map = evidence_map
         self._evidence = evidence
-        self._documents = {document.id: document for document in diagnosis.documents}
         self._allowance = Allowance(limit)
-        self._pairs = Pairs(index, self._allowance)
+        self._pairs = Pairs(self._allowance)
         self._verdicts = list(diagnosis.verdicts)
         self._given_up: set[int] = set()  # units for which the allowance did not reach
 
     def run(self, *, shapley: bool, progress: bool | None) -> Diagnosis:
-        pipeline = self._index.pipeline
-        units = find_lost_units(
-            self._diagnosis, self._map, self._evidence, packer=pipeline.packer, embedder=pipeline.embedder
-        )
+        units = find_lost_units(self._diagnosis, self._index, self._map, self._evidence)
         self._prove(self._affordable(units), every=shapley, progress=progress)
         unproven = sum(
             verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
@@ -148,9 +145,7 @@ class _Verification:
         self._conclude(unit, "observed", f"It could not be proven: {void.reason}.")
 
     def _conclude(self, unit: LostUnit, proof: Proof, reason: str) -> None:
-        verdict = self._verdicts[unit.unit]
-        if verdict is not None:
-            self._verdicts[unit.unit] = replace(verdict, proof=proof, reason=reason)
+        self._verdicts[unit.unit] = replace(unit.observed, proof=proof, reason=reason)
 
     # The unrepaired re-run
 
@@ -192,11 +187,14 @@ class _Verification:
         embedder = self._index.pipeline.embedder
         if embedder is None:
             return {}
+        usual = int(median(len(chunk.text) for chunk in self._index.chunks))
         found: dict[int, Windows | Void] = {}
         for unit in units:
             try:
                 with calling("embedder"):  # it counts tokens
-                    windows = find_windows(self._map, self._documents, embedder, unit)
+                    windows = find_windows(
+                        self._map, self._index.documents_by_id, embedder, unit, usual=usual
+                    )
             except Void as void:
                 found[unit.unit] = void
             else:
@@ -231,10 +229,7 @@ class _Verification:
 
     def _judge(
         self, unit: LostUnit, reruns: Reruns, windows: Windows | Void | None, *, every: bool
-    ) -> Verdict | None:
-        observed = self._verdicts[unit.unit]
-        if observed is None:
-            return None
+    ) -> Verdict:
         stages = self._repairable(unit)
 
         def run(ideal: tuple[str, ...]) -> Trial:
@@ -252,7 +247,7 @@ class _Verification:
             rest=rest,
             whole=self._whole_at(unit),
         )
-        verdict = decide(unit, observed, runs, embedder=self._index.pipeline.embedder is not None)
+        verdict = decide(unit, runs, embedder=self._index.pipeline.embedder is not None)
         return replace(verdict, shapley=shapley_values(stages, trials)) if every else verdict
 
     def _in_windows(self, unit: LostUnit, reruns: Reruns, windows: Windows | Void | None) -> Trial | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ragdiag.diagnosis.evidence import EvidenceMap, disjoint
 from ragdiag.diagnosis.repairs import LostUnit, window_around
@@ -25,6 +24,8 @@ _TIMES_MEDIAN = 4  # a chunk this many times as long as the median of all is ove
 _LONG = 2000  # and so is one of more characters, whatever the others are
 _SHRINK = 0.9
 
+_Cause: TypeAlias = Literal["truncated", "oversize"]
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:
@@ -36,49 +37,55 @@ class Windows:
         problem: what is wrong with the first of them, in plain words.
     """
 
-    cause: Literal["truncated", "oversize"]
+    cause: _Cause
     texts: Mapping[int, str]
     problem: str
 
 
 def find_windows(
-    evidence_map: EvidenceMap, documents: Mapping[str, Document], embedder: Embedder, unit: LostUnit
+    evidence_map: EvidenceMap,
+    documents: Mapping[str, Document],
+    embedder: Embedder,
+    unit: LostUnit,
+    *,
+    usual: int,
 ) -> Windows | None:
     """The windows for the chunks that best carry a lost unit; None where none is truncated or oversize.
 
     A chunk is truncated where the embedder declares ``max_tokens`` and ``count_tokens`` and the evidence ends
-    beyond. A window holds the evidence and as much around it as the embedder reads, or as a usual chunk has.
+    beyond. A window holds the evidence and as much around it as the embedder reads, or as a usual chunk has
+    (of ``usual`` characters, the median).
     """
-    usual = int(median(len(chunk.text) for chunk in evidence_map.chunks))
-    limit, count = getattr(embedder, "max_tokens", None), getattr(embedder, "count_tokens", None)
-    truncated: dict[int, str] = {}
-    oversize: dict[int, str] = {}
-    problems: dict[str, str] = {}
+    found: dict[_Cause, dict[int, str]] = {"truncated": {}, "oversize": {}}
+    problems: dict[_Cause, str] = {}
     for number in [n for n in unit.best_of(unit.carriers(chunker=False)) if n in unit.carried]:
         chunk = unit.chunk(number)
         evidence = _evidence_in(evidence_map, documents, unit, chunk)
-        if evidence is None:
-            continue
-        text = chunk.index_text
-        if limit is not None and count is not None:
-            window = _within_tokens(text, evidence, int(limit), count)
-            if window is not None:
-                truncated[number] = text[slice(*window)]
-                problems.setdefault(
-                    "truncated",
-                    f"the embedder reads {int(limit)} tokens, and chunk {chunk.id!r} has its evidence beyond",
-                )
-                continue
-        if len(chunk.text) > min(_LONG, _TIMES_MEDIAN * usual) and evidence[1] - evidence[0] < len(text):
-            length = max(min(usual, _LONG // 2), evidence[1] - evidence[0])
-            oversize[number] = text[slice(*window_around(text, evidence, (0, len(text)), length))]
-            problems.setdefault(
-                "oversize",
-                f"chunk {chunk.id!r} has {len(chunk.text):,} characters, the median chunk {usual:,}",
+        window = None if evidence is None else _window(chunk, evidence, embedder, usual)
+        if window is not None:
+            cause, text, problem = window
+            found[cause][number] = text
+            problems.setdefault(cause, problem)
+    return next((Windows(cause, texts, problems[cause]) for cause, texts in found.items() if texts), None)
+
+
+def _window(chunk: Chunk, evidence: Range, embedder: Embedder, usual: int) -> tuple[_Cause, str, str] | None:
+    """Why a chunk is too long, the window in its place, and the problem in words; None where it is not."""
+    text = chunk.index_text
+    limit, count = getattr(embedder, "max_tokens", None), getattr(embedder, "count_tokens", None)
+    if limit is not None and count is not None:
+        window = _within_tokens(text, evidence, int(limit), count)
+        if window is not None:
+            problem = (
+                f"the embedder reads {int(limit)} tokens, and chunk {chunk.id!r} has its evidence beyond"
             )
-    if truncated:
-        return Windows("truncated", truncated, problems["truncated"])
-    return Windows("oversize", oversize, problems["oversize"]) if oversize else None
+            return "truncated", text[slice(*window)], problem
+    length = evidence[1] - evidence[0]
+    if len(chunk.text) <= min(_LONG, _TIMES_MEDIAN * usual) or length >= len(text):
+        return None
+    window = window_around(text, evidence, (0, len(text)), max(min(usual, _LONG // 2), length))
+    problem = f"chunk {chunk.id!r} has {len(chunk.text):,} characters, the median chunk {usual:,}"
+    return "oversize", text[slice(*window)], problem
 
 
 def _evidence_in(

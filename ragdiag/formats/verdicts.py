@@ -25,13 +25,12 @@ def verdict_lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
     """A line for each lost unit; none where nothing was run again."""
     if diagnosis.effort is None:
         return
-    numbers = [(query.id, number) for query in diagnosis.assessed for number in range(len(query.evidence))]
-    for unit, verdict in enumerate(diagnosis.verdicts):
+    for row, verdict in enumerate(diagnosis.verdicts):
         if verdict is not None:
-            query_id, number = numbers[unit]
+            query_id, number = diagnosis.units[row]
             yield {
                 "kind": "verdict",
-                "row": unit,
+                "row": row,
                 "query_id": query_id,
                 "unit": number,
                 "stage": verdict.stage,

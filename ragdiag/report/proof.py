@@ -153,9 +153,8 @@ class ProofStory:
         yield from self._failed()
 
     def _joint(self) -> Iterator[str]:
-        # The stage is that of the first set with the ledger's label in it, where there is one.
-        repairs = self.verdict.repairs or ((self.verdict.stage,),)
-        first, *others = sorted(repairs, key=lambda repair: self.verdict.observed not in repair)
+        first = self.verdict.together or (self.verdict.stage,)
+        others = [repair for repair in self.verdict.repairs if repair != first]
         yield (
             f"Joint: no single stage made ideal brings the evidence back, but {enumerate_words(first)} "
             "made ideal together do. Fix all of them: fixing one alone changes nothing."

@@ -75,7 +75,7 @@ def describe_ideal(stage: str, stages: Collection[str], *, top_k: int, budget: i
         else f"{kept}those with the evidence are packed before the others"
     )
     return {
-        "chunker": "evidence that is cut gets one more chunk, which holds it whole",
+        "chunker": "evidence that is cut gets one chunk that holds it whole, in place of its pieces",
         "embedder": "the chunks with the evidence get the question's own vector",
         "retriever": f"{searched}the chunks with the evidence come first",
         "reranker": "the candidates with the evidence are put first",

@@ -164,7 +164,7 @@ def test_trials_are_rows_that_say_at_first_what_ideal_means() -> None:
     rows = story(verified(trials=(LOST, *singles, both))).trials
     assert [(row.ideal, row.gloss) for row in rows] == [
         ("nothing", "the same question once more"),
-        ("chunker", "evidence that is cut gets one more chunk, which holds it whole"),
+        ("chunker", "evidence that is cut gets one chunk that holds it whole, in place of its pieces"),
         ("embedder", "the chunks with the evidence get the question's own vector"),
         ("retriever", "of what an exact search returns, the chunks with the evidence come first"),
         ("reranker", "the candidates with the evidence are put first"),

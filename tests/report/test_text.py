@@ -313,9 +313,9 @@ def test_trials_are_rows_with_their_outcome_and_coverage(judged: Diagnosis) -> N
     table = str(judged.explain("capacity-0")).split("coverage\n")[1]
     assert re.search(r"^    nothing: the same question once more +lost again +0%$", table, flags=re.MULTILINE)
     assert re.search(
-        r"^    chunker: evidence that is cut gets one more +it came back +100%$", table, flags=re.MULTILINE
+        r"^    chunker: evidence that is cut gets one chunk +it came back +100%$", table, flags=re.MULTILINE
     )
-    assert re.search(r"^      chunk, which holds it whole$", table, flags=re.MULTILINE)
+    assert re.search(r"^      that holds it whole, in place of its pieces$", table, flags=re.MULTILINE)
     assert re.search(r"^    packer: .* proves nothing: the packer raised +–$", table, flags=re.MULTILINE)
 
 
