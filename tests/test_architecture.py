@@ -28,6 +28,7 @@ LAYERS = [
     ("base", BASE),
     ("stages", ("stages",)),
     ("run", RUN),
+    ("testing", ("testing",)),
     ("measures", ("measures",)),
     ("diagnosis", ("diagnosis",)),
     ("formats", ("formats",)),

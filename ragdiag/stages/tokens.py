@@ -85,9 +85,18 @@ class Tiktoken:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text."""
-        encoding = _load(self.encoding) if isinstance(self.encoding, str) else self.encoding
+        encode = self.loaded.encode_ordinary
         # One by one: tiktoken's own batches start a task a text, which costs more than a short text does.
-        return [len(encoding.encode_ordinary(text)) for text in encodable(texts)]
+        return [len(encode(text)) for text in encodable(texts)]
+
+    @property
+    def loaded(self) -> tiktoken.Encoding:
+        """The encoding itself.
+
+        Raises:
+            ResourceError: it could not be loaded.
+        """
+        return _load(self.encoding) if isinstance(self.encoding, str) else self.encoding
 
 
 def counter(unit: str | TokenCounter) -> TokenCounter:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import shutil
 import subprocess
 import sys
@@ -430,3 +431,72 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"cannot load the sentence-transformers model .*there"):
         SentenceTransformerEmbedder(folder).embed_queries(["a"])
     assert logging.getLogger().level == logging.WARNING
+
+
+# --- the backends of sentence-transformers
+
+BACKENDS = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+@pytest.mark.minilm
+@pytest.mark.filterwarnings("ignore")  # exporting a model is full of other people's warnings
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_give_the_vectors_of_torch(backend: Any, tmp_path: Path) -> None:
+    for module in ("sentence_transformers", BACKENDS[backend], "optimum"):
+        pytest.importorskip(module, reason=f"backend {backend!r} needs {module}, which is not installed")
+    embedder = SentenceTransformerEmbedder.packaged_minilm(backend=backend)
+    check_embedder(embedder, dimensions=384, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_documents(TEXTS), minilm().embed_documents(TEXTS), atol=1e-4)
+    for ours, torchs in zip(embedder.token_vectors(TEXTS), minilm().token_vectors(TEXTS), strict=True):
+        np.testing.assert_allclose(ours, torchs, atol=1e-3)  # these are not of length 1
+    # What was exported once can be kept; then nothing is exported again.
+    embedder._loaded.save_pretrained(str(tmp_path))
+    kept = SentenceTransformerEmbedder(tmp_path, backend=backend)
+    np.testing.assert_array_equal(kept.embed_queries(TEXTS), embedder.embed_queries(TEXTS))
+    # A loaded model stays what it is.
+    assert SentenceTransformerEmbedder(embedder._loaded)._loaded.get_backend() == backend
+
+
+@pytest.mark.minilm
+@pytest.mark.parametrize(("backend", "module"), BACKENDS.items())
+def test_a_missing_backend_names_its_extra(
+    backend: Any, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers (torch) is not installed")
+    embedder = SentenceTransformerEmbedder.packaged_minilm(backend=backend)
+    for missing in (module, "optimum"):
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, missing, None)
+            with pytest.raises(MissingExtraError, match=rf"ragdiag-toolkit\[{backend}\]") as caught:
+                embedder.embed_queries(["a"])
+        assert caught.value.extra == backend
+        assert f"backend={backend!r} needs the package" in str(caught.value)
+
+
+@pytest.mark.minilm
+def test_backend_packages_that_do_not_fit_are_told_from_a_model_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minilm()
+    # Packages that are there but import what this version of transformers no longer has.
+    for package in ("onnxruntime", "optimum/onnxruntime"):
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "__init__.py").write_text("from transformers import SomethingOfThePast\n")
+    (tmp_path / "optimum" / "__init__.py").touch()
+    for name in [name for name in sys.modules if name.split(".")[0] in ("optimum", "onnxruntime")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    embedder = SentenceTransformerEmbedder.packaged_minilm(backend="onnx")
+    with pytest.raises(ResourceError, match=r"backend='onnx': .* do not fit .*SomethingOfThePast"):
+        embedder.embed_queries(["a"])
+
+
+def test_an_unknown_backend_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"backend must be 'torch', 'onnx' or 'openvino', got 'tensorrt'"):
+        SentenceTransformerEmbedder("any", backend="tensorrt")  # type: ignore[arg-type]
+
+
+def test_the_backend_is_an_option_like_any_other() -> None:
+    embedder = SentenceTransformerEmbedder.packaged_minilm(backend="onnx")
+    assert repr(embedder).endswith(", backend='onnx')")
+    assert pickle.loads(pickle.dumps(embedder)).backend == "onnx"  # noqa: S301  # our own bytes

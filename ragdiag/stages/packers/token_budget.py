@@ -1,7 +1,6 @@
-"""Packers: which of the best chunks go into the prompt.
+"""A packer that counts tokens.
 
-`TopK` counts chunks. `TokenBudget` counts tokens: it knows the model's context window and what else stands in
-it, and so how much room the chunks have together.
+It knows the model's context window and what else stands in it, and so how much room the chunks have together.
 """
 
 from __future__ import annotations
@@ -18,32 +17,9 @@ from ragdiag.records import Chunk
 from ragdiag.stages.tokens import TokenCounter, count
 from ragdiag.stages.tokens import counter as counter_of
 
-__all__ = ["TokenBudget", "TopK"]
+__all__ = ["TokenBudget"]
 
 _ZERO_WIDTH_JOINER = "\u200d"
-
-
-@dataclass(frozen=True)
-class TopK:
-    """The first ``k`` chunks. Declares no budget.
-
-    Raises:
-        ConfigError: ``k`` is below 1.
-
-    Example:
-        >>> TopK(3)
-        TopK(k=3)
-    """
-
-    k: int
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ConfigError(f"TopK.k must be at least 1, got {self.k!r}")
-
-    def pack(self, query: str, chunks: Sequence[Chunk]) -> list[Chunk]:  # noqa: ARG002
-        """The first ``k`` of ``chunks``, whatever the query."""
-        return list(chunks[: self.k])
 
 
 @dataclass(frozen=True)

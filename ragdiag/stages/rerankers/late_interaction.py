@@ -1,4 +1,4 @@
-"""Rerankers: late interaction over token vectors."""
+"""Late interaction over token vectors as a reranker."""
 
 from __future__ import annotations
 
