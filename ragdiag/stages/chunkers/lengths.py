@@ -55,8 +55,8 @@ between a letter or a digit and any punctuation (but the apostrophe), symbol, sp
 class Lengths(Protocol):
     """Counts ranges of one text, as its counter would count their texts one by one."""
 
-    def __call__(self, ranges: Sequence[Range], *, prefix: str = "") -> list[int]:
-        """What ``prefix + text[start:end]`` counts, for each of ``ranges``."""
+    def __call__(self, ranges: Sequence[Range], prefixes: Sequence[str] | None = None) -> list[int]:
+        """What ``prefix + text[start:end]`` counts, for each of ``ranges``; no prefix where none is given."""
         ...
 
     def added(self, pieces: Sequence[Range]) -> list[int]:
@@ -78,13 +78,16 @@ class CountedText:
     text: str
     by: TokenCounter
 
-    def __call__(self, ranges: Sequence[Range], *, prefix: str = "") -> list[int]:
+    def __call__(self, ranges: Sequence[Range], prefixes: Sequence[str] | None = None) -> list[int]:
         """What ``prefix + text[start:end]`` counts, for each of ``ranges``.
 
         Raises:
             StageError: the counter did not return one whole number a text.
         """
-        return count(self.by, [prefix + self.text[start:end] for start, end in ranges], stage="chunker")
+        texts = [self.text[start:end] for start, end in ranges]
+        if prefixes is not None:
+            texts = [prefix + text for prefix, text in zip(prefixes, texts, strict=True)]
+        return count(self.by, texts, stage="chunker")
 
     def added(self, pieces: Sequence[Range]) -> list[int]:
         """What each pair of neighbors counts more than its first; never below zero."""
@@ -114,13 +117,15 @@ class EncodedText:
         self._sure, self._sums = self.ends[at], self.tokens[at]
         self._known: dict[str, int] = {}  # words and stops at the edges of ranges come again and again
 
-    def __call__(self, ranges: Sequence[Range], *, prefix: str = "") -> list[int]:
+    def __call__(self, ranges: Sequence[Range], prefixes: Sequence[str] | None = None) -> list[int]:
         """What ``prefix + text[start:end]`` counts, for each of ``ranges``."""
         if not ranges:
             return []
+        prefixes = [""] * len(ranges) if prefixes is None else encodable(prefixes)
         starts, stops = np.array(ranges, dtype=np.int32).T
+        first = np.searchsorted(self._sure, starts)
         # Behind a prefix the start itself is not sure: what stands before it is not what the text has there.
-        first = np.searchsorted(self._sure, starts, side="right" if prefix else "left")
+        first += [bool(prefix) for prefix in prefixes] & (self._sure[first] == starts)
         last = np.searchsorted(self._sure, stops, side="right") - 1
         within = first <= last
         first[~within] = last[~within] = 0
@@ -132,7 +137,9 @@ class EncodedText:
             (known(prefix + text[start:head]) if start < head or prefix else 0)
             + number
             + (known(text[tail:stop]) if tail < stop else 0)
-            for (start, stop), head, number, tail in zip(ranges, heads, between, tails, strict=True)
+            for prefix, (start, stop), head, number, tail in zip(
+                prefixes, ranges, heads, between, tails, strict=True
+            )
         ]
 
     def added(self, pieces: Sequence[Range]) -> list[int]:
@@ -154,7 +161,7 @@ _REMEMBERED = 32
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Where the tokens of a part of a text end, how many end up to there, and which of these ends are sure."""
+    """Where the tokens of a part of a text end, how many do up to there, and which of the ends are sure."""
 
     ends: NDArray[np.int32]
     tokens: NDArray[np.int32]
@@ -171,21 +178,19 @@ def _blocks(text: str, encoding: tiktoken.Encoding) -> Iterator[_Block]:
         ends = _characters(part, tokens)
         whole = np.flatnonzero(ends >= 0)
         ends = ends[whole]
-        yield _Block(
-            (ends + start).astype(np.int32), (whole + before + 1).astype(np.int32), sure[ends - 1]
-        )
+        yield _Block((ends + start).astype(np.int32), (whole + before + 1).astype(np.int32), sure[ends - 1])
         start, before = start + len(part), before + len(tokens)
 
 
 def _part(text: str, start: int) -> tuple[str, NDArray[np.bool_]]:
-    """The text from ``start`` to a sure place about a block further, and whether each character ends at one."""
+    """The text from ``start`` to a sure place a block further, and whether each character ends at one."""
     length = _BLOCK
     while True:
         part = text[start : start + length + 1]
         kinds = _kinds()[np.frombuffer(part.encode("utf-32-le"), dtype="<u4").clip(max=0xFFFF)]
         sure = (kinds[:-1] == _WORD) & (kinds[1:] == _BETWEEN)
         if start + length >= len(text):
-            return part, np.append(sure, True)  # noqa: FBT003
+            return part, np.append(sure, True)
         places = np.flatnonzero(sure)
         if len(places):
             return part[: places[-1] + 1], sure[: places[-1] + 1]
@@ -199,7 +204,7 @@ def _characters(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     data = np.frombuffer(text.encode(), dtype=np.uint8)
     starts = (data & 0xC0) != 0x80  # all but the bytes that continue a character
     number = np.append(starts.cumsum() - 1, len(text))
-    inside = np.append(~starts, False)  # noqa: FBT003
+    inside = np.append(~starts, False)
     return np.where(inside[offsets], -1, number[offsets])
 
 

@@ -75,25 +75,18 @@ class MarkdownChunker:
         sections = read_sections(text)
         prefixes = self._prefixes(sections, by)
         extents = [(section.blocks[0][0], section.blocks[-1][1]) for section in sections]
-        sizes = count(
+        fitting = Fitting(
+            text,
             by,
-            [prefix + text[start:end] for prefix, (start, end) in zip(prefixes, extents, strict=True)],
-            stage="chunker",
+            size=self.size,
+            overlap=self.overlap,
+            separators=SEPARATORS,
+            where=f"document {document.id!r}",
         )
+        sizes = fitting.lengths(extents, prefixes)
         chunks = []
         for section, prefix, extent, size in zip(sections, prefixes, extents, sizes, strict=True):
-            ranges = [extent]
-            if size > self.size:
-                fitting = Fitting(
-                    text,
-                    by,
-                    size=self.size,
-                    overlap=self.overlap,
-                    separators=SEPARATORS,
-                    where=f"document {document.id!r}",
-                    prefix=prefix,
-                )
-                ranges = fitting.chunks(section.blocks)
+            ranges = [extent] if size <= self.size else fitting.chunks(section.blocks, prefix=prefix)
             chunks += [
                 Chunk.of(
                     document,

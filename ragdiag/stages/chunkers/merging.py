@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -45,7 +45,6 @@ class Fitting:
         size: what the prefix and the text of a chunk may count together.
         overlap: what the text that a chunk shares with the one before it may count.
         separators: where a block that does not fit is cut, the first choice first.
-        prefix: what is put before the text of each chunk when it is embedded.
         where: what the text is called in an error.
     """
 
@@ -55,20 +54,25 @@ class Fitting:
     overlap: int
     separators: Sequence[re.Pattern[str]]
     where: str
-    prefix: str = ""
 
-    def chunks(self, blocks: Sequence[Range]) -> list[Range]:
+    def chunks(self, blocks: Sequence[Range], *, prefix: str = "") -> list[Range]:
         """The ranges of the chunks over ``blocks`` (in order, without whitespace at their edges).
 
         A block that fits is never cut. Each chunk has at least one piece that the one before has not, and
-        starts after the start of the one before.
+        starts after the start of the one before. With a ``prefix``, which is put before the text of each
+        chunk when it is embedded, both together fit.
 
         Raises:
             ConfigError: a single code point counts more than the size.
             StageError: the counter did not return one whole number a text, or not the same one every time.
         """
-        overhead, empty = count(self.counter, [self.prefix, ""], stage="chunker")
-        numbers = self.measure(blocks)
+        overhead, empty = count(self.counter, [prefix, ""], stage="chunker")
+        measure = self.lengths
+
+        def measure_prefixed(ranges: Sequence[Range]) -> list[int]:
+            return measure(ranges, [prefix] * len(ranges))
+
+        numbers = measure_prefixed(blocks)
         fitting = [block for block, number in zip(blocks, numbers, strict=True) if number <= self.size]
         cut = split(
             self.text,
@@ -76,7 +80,7 @@ class Fitting:
             limit=self.size - self.overlap,  # smaller pieces, so that an overlap fits beside each
             size=self.size,
             overhead=overhead,
-            measure=self.measure,
+            measure=measure_prefixed,
             separators=self.separators,
             where=self.where,
         )
@@ -90,22 +94,15 @@ class Fitting:
                 limit=self.overlap,
                 size=self.size,
                 overhead=empty,
-                measure=self.measure_bare,
+                measure=measure,
                 separators=self.separators,
                 where=self.where,
             )
-        return _Merge(self, parts, pieces, overhead - empty).chunks()
-
-    def measure(self, ranges: Sequence[Range]) -> list[int]:
-        """What the ranges count as chunks, each with the prefix."""
-        return self.lengths(ranges, prefix=self.prefix)
-
-    def measure_bare(self, ranges: Sequence[Range]) -> list[int]:
-        """What the ranges count without the prefix."""
-        return self.lengths(ranges)
+        return _Merge(self, parts, pieces, measure_prefixed, overhead - empty).chunks()
 
     @functools.cached_property
     def lengths(self) -> Lengths:
+        """Counts ranges of the text."""
         return lengths_of(self.text, self.counter)
 
 
@@ -127,14 +124,20 @@ class _Merge:
     """The merge of the pieces of one text: plans by estimate, counts in batches, repairs by counts."""
 
     def __init__(
-        self, fitting: Fitting, parts: Sequence[Range], pieces: Sequence[Range], overhead: int
+        self,
+        fitting: Fitting,
+        parts: Sequence[Range],
+        pieces: Sequence[Range],
+        measure: Callable[[Sequence[Range]], list[int]],
+        overhead: int,
     ) -> None:
         self.fitting = fitting
+        self.measure = measure  # counts ranges with the prefix
         self.pieces = pieces
         self.overhead = overhead  # what the prefix adds to a count
         starts = [start for start, _ in pieces]
         self.stops = [bisect_left(starts, end) for _, end in parts]  # the first piece behind each part
-        self.alone = fitting.measure_bare(pieces)
+        self.alone = fitting.lengths(pieces)
         # What all pieces up to each add to the first one.
         self.so_far = list(accumulate(fitting.lengths.added(pieces), initial=0))
         self.so_far_at_stops = [self.so_far[stop - 1] for stop in self.stops]
@@ -182,9 +185,9 @@ class _Merge:
 
     def fits(self, plans: Sequence[_Plan]) -> list[bool]:
         """Whether each plan keeps both limits, by counting them all at once."""
-        numbers = self.fitting.measure([self.range_of(plan.start, plan.stop) for plan in plans])
+        numbers = self.measure([self.range_of(plan.start, plan.stop) for plan in plans])
         carried = [i for i, plan in enumerate(plans) if plan.start < plan.fresh]
-        shared = self.fitting.measure_bare([self.range_of(plans[i].start, plans[i].fresh) for i in carried])
+        shared = self.fitting.lengths([self.range_of(plans[i].start, plans[i].fresh) for i in carried])
         excess = {i for i, number in zip(carried, shared, strict=True) if number > self.fitting.overlap}
         return [number <= self.fitting.size and i not in excess for i, number in enumerate(numbers)]
 

@@ -31,9 +31,7 @@ _COMMAS, _WIDE_COMMAS = ",;:\u060c\u061b", "\uff0c\u3001\uff1b\uff1a"
 # which `re` finds about five times faster than a place that only a lookbehind tells.
 SEPARATORS: tuple[re.Pattern[str], ...] = (
     # paragraphs: blank lines (CRLF is one line end)
-    re.compile(
-        r"[\r\n\f\u2029](?:(?<=[\f\u2029])\s*|(?:(?<=\r)\n)?+(?:[^\S\r\n]*[\r\n](?:(?<=\r)\n)?+)+)"
-    ),
+    re.compile(r"[\r\n\f\u2029](?:(?<=[\f\u2029])\s*|(?:(?<=\r)\n)?+(?:[^\S\r\n]*[\r\n](?:(?<=\r)\n)?+)+)"),
     # lines
     re.compile(r"[\r\n\v\x1c-\x1e\x85\u2028](?:(?<=\r)\n)?+"),
     # sentences: a stop before whitespace; Chinese and Japanese stops
@@ -134,16 +132,8 @@ def split(
         ]
         return bool(fresh)
 
-    def at_separator(separator: re.Pattern[str]) -> Callable[[Range, int], Iterator[int]]:
-        def cut(piece: Range, _number: int) -> Iterator[int]:
-            since, end = piece
-            for match in separator.finditer(text, *piece):
-                place = match.end()
-                if since < place < end and starts_grapheme(text, place, since=since):
-                    yield place
-                    since = place
-
-        return cut
+    def at_separator(separator: re.Pattern[str]) -> Callable[[Range, int], Iterable[int]]:
+        return lambda piece, _number: _ends(text, piece, separator)
 
     def between_characters(piece: Range, number: int) -> Iterable[int]:
         start, end = piece
@@ -155,17 +145,23 @@ def split(
             )
         share = (limit - overhead) / max(number - overhead, 1) / _PARTS
         step = min(max((end - start) * share, 1), (end - start) / 2)
-        return (
-            _every(text, piece, step)
-            or [place for place in [next_grapheme(text, start + 1, end, since=start)] if place < end]
-            or range(start + 1, end)
-        )
+        return _every(text, piece, step) or _first(text, piece) or range(start + 1, end)
 
     for separator in separators:
         divide(at_separator(separator), above=limit)
     while divide(between_characters, above=size):
         pass
     return [piece for piece, _ in pieces]
+
+
+def _ends(text: str, piece: Range, separator: re.Pattern[str]) -> Iterator[int]:
+    """Where separators end inside a piece, but for those that a grapheme reaches across."""
+    since, end = piece
+    for match in separator.finditer(text, *piece):
+        place = match.end()
+        if since < place < end and starts_grapheme(text, place, since=since):
+            yield place
+            since = place
 
 
 def _every(text: str, piece: Range, step: float) -> list[int]:
@@ -180,6 +176,13 @@ def _every(text: str, piece: Range, step: float) -> list[int]:
                 places.append(place)
             since = place
     return places
+
+
+def _first(text: str, piece: Range) -> list[int]:
+    """Where the second grapheme of a piece starts; nothing where it has but one."""
+    start, end = piece
+    place = next_grapheme(text, start + 1, end, since=start)
+    return [place] if place < end else []
 
 
 def _parts(text: str, piece: Range, cuts: Iterable[int]) -> list[Range]:

@@ -1,4 +1,4 @@
-"""Cuts text into windows of tokens, whatever stands in them: the plainest way, and what others are held to."""
+"""Cuts text into windows of tokens, whatever stands in them: what other ways to cut are compared with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
-from ragdiag.stages.chunkers.lengths import EncodedText, Range, lengths_of
+from ragdiag.stages.chunkers.lengths import EncodedText, Range
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.splitting import split, trim
 from ragdiag.stages.tokens import TokenCounter, counter
@@ -121,7 +121,7 @@ class _Windows:
         return None
 
     def _shared(self, start: int, stop: int) -> int | None:
-        """Where the overlap of the window ``(start, stop)`` with the next one begins; None where none fits."""
+        """Where the overlap of ``(start, stop)`` with the next window begins; None where none fits."""
         cuts, tokens = self.lengths.ends, self.lengths.tokens
         last = bisect_right(cuts, stop) - 1
         first = bisect_left(tokens, tokens[last] - self.fitting.overlap)
