@@ -16,9 +16,9 @@ from test_tokens import tiny_encoding
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Document
-from ragdiag.stages.chunkers import MarkdownChunker, RecursiveChunker, sections
-from ragdiag.stages.chunkers.sections import read_sections
+from ragdiag.stages.chunkers import MarkdownChunker, RecursiveChunker, TokenChunker, sections
 from ragdiag.stages.chunkers.graphemes import starts_grapheme
+from ragdiag.stages.chunkers.sections import read_sections
 from ragdiag.stages.protocols import Chunker
 from ragdiag.stages.tokens import Tiktoken, TokenCounter
 
@@ -135,8 +135,15 @@ UNITS: dict[str, str | TokenCounter] = {
     "swelling": Swelling(),
     "erratic": Erratic(),
     "distinct words": DistinctWords(),
+    "cl100k": "cl100k_base",
+    "o200k": "o200k_base",
 }
-MAKERS: dict[str, Callable[..., SizedChunker]] = {"recursive": RecursiveChunker, "markdown": MarkdownChunker}
+MAKERS: dict[str, Callable[..., SizedChunker]] = {
+    "recursive": RecursiveChunker,
+    "markdown": MarkdownChunker,
+    "token": TokenChunker,
+}
+pytestmark = pytest.mark.usefixtures("published")
 
 
 @pytest.fixture(params=MAKERS)
@@ -395,8 +402,9 @@ def cut_places(chunker: Chunker, text: str) -> set[int]:
 )
 def test_cuts_fall_between_graphemes(make: Callable[..., SizedChunker], text: str) -> None:
     whole = {0, *accumulate(len(match.group()) for match in regex.finditer(r"\X", text))}
-    for size in (16, 17, 18, 19):
-        assert cut_places(make(size), text) <= whole
+    for unit, sizes in (("characters", (16, 17, 18, 19)), ("cl100k_base", (40, 41, 42))):
+        for size in sizes:
+            assert cut_places(make(size, unit=unit), text) <= whole
 
 
 def test_own_separators_do_not_cut_graphemes() -> None:
@@ -447,6 +455,7 @@ def test_ordinary_text_is_seen_as_the_standard_sees_it() -> None:
 # Speed: processor time, with room for slow machines; what is quadratic would take minutes
 
 
+@pytest.mark.parametrize("unit", ["characters", "cl100k"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -470,9 +479,9 @@ def test_ordinary_text_is_seen_as_the_standard_sees_it() -> None:
     ],
     ids=lambda text: f"{text[:12]!r}...",
 )
-def test_time_is_about_linear(make: Callable[..., SizedChunker], text: str) -> None:
+def test_time_is_about_linear(make: Callable[..., SizedChunker], text: str, unit: str) -> None:
     started = time.process_time()
-    make(800, overlap=80).chunk(Document("d", text))
+    make(800, overlap=80, unit=UNITS[unit]).chunk(Document("d", text))
     assert time.process_time() - started < 12
 
 

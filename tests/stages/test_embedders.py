@@ -466,6 +466,8 @@ def test_a_missing_backend_names_its_extra(
     embedder = SentenceTransformerEmbedder.packaged_minilm(backend=backend)
     for missing in (module, "optimum"):
         with monkeypatch.context() as without:
+            for name in [name for name in sys.modules if name.split(".")[0] == missing]:
+                without.delitem(sys.modules, name)
             without.setitem(sys.modules, missing, None)
             with pytest.raises(MissingExtraError, match=rf"ragdiag-toolkit\[{backend}\]") as caught:
                 embedder.embed_queries(["a"])

@@ -1,11 +1,9 @@
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +13,6 @@ import tiktoken
 from ragdiag.errors import ConfigError, ResourceError, StageError
 from ragdiag.stages import tokens
 from ragdiag.stages.tokens import Characters, Tiktoken, TokenCounter, count, counter
-
-CL100K_FILE = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
 
 
 def tiny_encoding() -> tiktoken.Encoding:
@@ -68,17 +64,8 @@ def test_lone_surrogates_count_as_the_replacement_character_one_for_one() -> Non
     assert by.count_tokens(["a\ud83d\ude00b"]) == by.count_tokens(["a\ufffd\ufffdb"]) == [8]
 
 
-def test_real_cl100k_counts_as_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    spec = find_spec("llama_index")
-    folders = [
-        Path(place) / "core/_static/tiktoken_cache"
-        for place in (spec and spec.submodule_search_locations) or ()
-    ]
-    files = [folder / CL100K_FILE for folder in folders if (folder / CL100K_FILE).is_file()]
-    if not files:
-        pytest.skip("the encoding's file comes with the wheel llama-index-core, which is not installed")
-    shutil.copy(files[0], tmp_path)
-    without_network(monkeypatch, "http://127.0.0.1:9", tmp_path)
+@pytest.mark.usefixtures("published")
+def test_real_cl100k_counts_as_published() -> None:
     by = counter("cl100k_base")
     # The counts of OpenAI's cookbook, "How to count tokens with tiktoken".
     texts = ["tiktoken is great!", "antidisestablishmentarianism", "2 + 2 = 4", "お誕生日おめでとう"]

@@ -17,10 +17,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ragdiag.errors import StageError
-from ragdiag.stages.chunkers.splitting import Range, trim
+from ragdiag.errors import ConfigError, StageError
+from ragdiag.stages.chunkers.lengths import Range
+from ragdiag.stages.chunkers.splitting import trim
 
-__all__ = ["SentenceFinder", "check_sentences", "find_sentences"]
+__all__ = ["SentenceFinder", "find_sentences", "name_of", "sentences_of"]
 
 SentenceFinder: TypeAlias = Callable[[str], Iterable[Range]]
 """From a text to the ranges of its sentences, in order."""
@@ -42,18 +43,19 @@ _AROUND = 48
 """How many characters around a stop decide; words that do, and gaps between sentences, are shorter."""
 
 # What is always followed by what it belongs to.
-_BEFORE_NAMES = frozenset(
-    "adm brig capt cmdr col dr gen gov hon lt maj messrs mlle mme mr mrs ms mt pres prof rep rev sen sgt ste supt "
-    "cf e.g eg i.e ie viz vs approx ca circa bzw evtl ggf".split()
+_BEFORE_NAMES = re.compile(
+    r"adm|brig|capt|cmdr|col|dr|gen|gov|hon|lt|maj|messrs|mlle|mme|mr|mrs|ms|mt|pres|prof|rep|rev|sen|sgt|"
+    r"ste|supt|cf|e\.g|eg|i\.e|ie|viz|vs|approx|ca|circa|bzw|evtl|ggf",
+    re.IGNORECASE,
 )
 # What is so where a number follows; several of these are words of their own.
-_BEFORE_NUMBERS = frozenset("app art ch chap eq eqs fig figs no nos nr op p par pp pt sec tab vol".split())
-# What may end a sentence or not.
-_ANYWHERE = frozenset(
-    "al ave blvd bros co corp dept est etc fr ft inc jr ltd ph.d rd sr st univ usw "
-    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
+_BEFORE_NUMBERS = re.compile(r"app|art|ch|chap|eqs?|figs?|nos?|nr|op|p|par|pp|pt|sec|tab|vol", re.IGNORECASE)
+# What may end a sentence or not; initials and what is written like them do so too: J, U.S, p.m.
+_ANYWHERE = re.compile(
+    r"al|ave|blvd|bros|co|corp|dept|est|etc|fr|ft|inc|jr|ltd|ph\.d|rd|sr|st|univ|usw|jan|feb|mar|apr|jun|jul|"
+    r"aug|sept?|oct|nov|dec|[^\W\d_](?:\.[^\W\d_])*",
+    re.IGNORECASE,
 )
-_LETTERS = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")  # initials and what is written like them: J, U.S, p.m
 # After an abbreviation, a capital says little; one of these words behind it does begin a sentence.
 _BEGINNING = re.compile(
     r"(?:A|After|All|Although|An|And|As|At|Because|Before|Both|But|By|During|Each|For|From|He|Her|Here|His|"
@@ -91,29 +93,42 @@ def find_sentences(text: str) -> list[Range]:
     ]
 
 
-def check_sentences(text: str, ranges: Iterable[Range], *, where: str) -> list[Range]:
-    """The ranges that a finder returned, without whitespace at their edges; what they leave out in between.
-
-    Args:
-        text: what they are ranges of.
-        ranges: pairs of start and end.
-        where: what the text is called in an error.
+def name_of(finder: SentenceFinder) -> str:
+    """What a finder is called where options are shown: the same in every process, if it is a function.
 
     Raises:
-        StageError: they are not pairs of whole numbers, in order, inside the text, without overlap.
+        ConfigError: it cannot be called.
     """
-    bounds = [0]
-    for pair in ranges:
-        whole = isinstance(pair, tuple | list) and all(isinstance(offset, int | np.integer) for offset in pair)
-        if not whole or len(pair) != 2 or not bounds[-1] <= pair[0] <= pair[1] <= len(text):
+    if not callable(finder):
+        raise ConfigError(
+            f"sentences must be a function from a text to pairs of start and end, got {finder!r}"
+        )
+    return str(getattr(finder, "__qualname__", None) or repr(finder))
+
+
+def sentences_of(text: str, finder: SentenceFinder, *, where: str) -> list[Range]:
+    """What a finder makes of ``text``, checked, without whitespace at the edges; gaps become sentences.
+
+    Raises:
+        StageError: not pairs of whole numbers in order, inside the text and without overlap; ``where`` says
+            what the text is called.
+    """
+    places = [0]
+    for pair in finder(text):
+        pairs = isinstance(pair, tuple | list) and len(pair) == 2
+        if not pairs or not all(isinstance(place, int | np.integer) for place in pair):
+            raise StageError(
+                "chunker", f"sentences must return pairs of start and end, got {pair!r}", where=where
+            )
+        if not places[-1] <= pair[0] <= pair[1] <= len(text):
             raise StageError(
                 "chunker",
-                f"sentences must return pairs with {bounds[-1]} <= start <= end <= {len(text)} here (in order, "
-                f"without overlap, in characters), got {pair!r}",
+                "sentences must return ranges in order and without overlap, in characters of the text: "
+                f"expected {places[-1]} <= start <= end <= {len(text)}, got {pair!r}",
                 where=where,
             )
-        bounds += map(int, pair)
-    trimmed = (trim(text, *part) for part in pairwise([*bounds, len(text)]))
+        places += map(int, pair)
+    trimmed = (trim(text, *pair) for pair in pairwise([*places, len(text)]))
     return [(start, end) for start, end in trimmed if start < end]
 
 
@@ -130,44 +145,41 @@ def _edges(text: str, start: int, end: int) -> Iterator[int]:
 
 def _ends(text: str, start: int, found: re.Match[str], end: int, *, lower: bool) -> bool:
     """Whether a stop ends the sentence that begins at ``start``; ``end`` is as far as it could reach."""
-    behind = text[found.end() : min(found.end() + _AROUND, end)].lstrip().lstrip(_OPENERS)
+    behind = text[found.end() : min(found.end() + _AROUND, end)].lstrip().lstrip(_OPENERS + " ")
     if (behind[:1].islower() and not lower) or behind[:1] in tuple(",;:.!?\u2026"):
         return False
     if found["stops"] != "." or found["closed"]:
         return True
-    at = found.start()
-    before = text[max(start, at - _AROUND) : at].lstrip()
-    word = (re.split(r"[\s/\u2013\u2014-]", before)[-1]).lstrip(_OPENERS)
-    if word == before and _COUNTING.fullmatch(word):
-        return False
-    plain = word.lower()
-    if plain in _BEFORE_NAMES:
-        return False
-    if plain in _BEFORE_NUMBERS:
-        return not behind[:1].isdigit()
-    if plain in _ANYWHERE or _LETTERS.fullmatch(word):
-        return not behind or bool(_BEGINNING.match(behind))
-    return True
+    before = text[max(start, found.start() - _AROUND) : found.start()].lstrip()
+    word = re.split(r"[\s/\u2013\u2014-]", before)[-1].lstrip(_OPENERS)
+    counts = word == before and _COUNTING.fullmatch(word)
+    return not counts and not _is_short(word, behind)
+
+
+def _is_short(word: str, behind: str) -> bool:
+    """Whether the stop between two words belongs to the first, an abbreviation."""
+    if _BEFORE_NAMES.fullmatch(word):
+        return True
+    if _BEFORE_NUMBERS.fullmatch(word):
+        return behind[:1].isdigit()
+    return bool(_ANYWHERE.fullmatch(word) and behind and not _BEGINNING.match(behind))
 
 
 def _stretches(text: str) -> Iterator[Range]:
     """What lies between the line ends that end a sentence whatever stands before them."""
-    at = begun = 0
+    at = 0
     paragraph: list[str] = []
-    for line in text.splitlines(keepends=True):
-        if line.strip():
+    for line in [*text.splitlines(keepends=True), ""]:
+        blank = not line.strip()
+        if not blank:
             paragraph.append(line)
-        if paragraph and (not line.strip() or line[-1] in "\f\u2029"):
+        if blank or line[-1] in "\f\u2029":
             for length in _lengths(paragraph):
-                yield begun, begun + length
-                begun += length
+                yield at, at + length
+                at += length
             paragraph = []
-        at += len(line)
-        if not paragraph:
-            begun = at
-    for length in _lengths(paragraph):
-        yield begun, begun + length
-        begun += length
+        if blank:
+            at += len(line)
 
 
 def _lengths(lines: list[str]) -> Iterator[int]:

@@ -131,7 +131,9 @@ class SentenceTransformerEmbedder:
         outputs: Any = self._loaded.encode(
             encodable(texts),
             prompt="",
-            batch_size=self.batch_size,
+            # From 5.4 to before 6.2, sentence-transformers takes the n-th letter of the word "text", which
+            # it adds to a batch's outputs, for what belongs to the n-th text, and fails at the fifth.
+            batch_size=min(self.batch_size, 4),
             output_value=None,  # everything: the vectors and the ids that tell which tokens are special
             show_progress_bar=self._shows_progress(texts),
         )
