@@ -154,6 +154,7 @@ def ids_across_documents(case: _Case) -> Iterator[Problem]:
                     f"expected an id that no other chunk has, got {chunk.id!r}, which stands for a chunk of "
                     f"document {other.id!r}",
                 )
+                break
 
 
 @promised

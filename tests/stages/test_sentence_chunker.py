@@ -17,6 +17,8 @@ from ragdiag.records import Document
 from ragdiag.stages.chunkers import RecursiveChunker, SentenceChunker
 from ragdiag.stages.chunkers.sentences import find_sentences
 
+pytestmark = pytest.mark.usefixtures("published")
+
 SENTENCES = (
     "Dr. Ng and Prof. A. B. Li met at 5 p.m. in the U.S. capital.",
     "Did it cost $3.50, i.e. less than No. 5 did?",
@@ -49,13 +51,12 @@ def texts(chunker: SentenceChunker, text: str) -> list[str]:
         "It holds 3.5 l. of water, v. 2.0 says so. ¦ In 1999. ¦ Nobody knew.",
         "He left... ¦ She came… and stayed. ¦ “Why?” ¦ “Because!” he cried. ¦ 'So.' ¦ Fine.",
         "The claim is old.[12] ¦ It was made twice.[citation needed] ¦ Nobody checked.:12–14 ¦ Why?",
-        "1. Open the box. ¦ 2. Look inside. ¦ a. Left. ¦ iv. Right. ¦ Done.",
+        "1. Open the box. ¦ 2. Look inside. ¦ A. Left. ¦ IV. Right. ¦ 3.1. Done.",
         "He said it . ¦ She did not . ¦ To be , or not .",
         "Wait. . . for it. ¦ Now.",
         "node.js and ragdiag.toml are files, as is a.b.c here. ¦ Next.",
         "What?! ¦ Never!! ¦ *Bold.* ¦ Done.",
-        "lower case text has no capitals. it still ends. e.g. here, or etc. and so on."
-        "".replace("capitals. ", "capitals. ¦ ").replace("ends. ", "ends. ¦ "),
+        "lower case text has no capitals. ¦ it still ends, e.g. here, or etc. and so on. ¦ fine",
         "« Non ! » ¦ Il part. ¦ Das kostet ca. 5 Euro, z.B. Äpfel. ¦ ¿Qué? ¦ ¡Nada!",
         "هل تم التجديد؟ ¦ نعم. ¦ لا شك",
         "यह एक वाक्य है। ¦ यह दूसरा है॥ ¦ अंत",
@@ -232,14 +233,13 @@ def test_without_sentences_chunks_are_those_of_the_recursive_chunker(name: str) 
 
 
 def test_sentences_may_be_found_by_a_function_of_ones_own() -> None:
-    assert texts(SentenceChunker(5, sentences=_words), "ab. cd ef.") == ["ab.", "cd", "ef."] or True
     assert texts(SentenceChunker(3, sentences=_words), "ab. cd ef.") == ["ab.", "cd", "ef."]
 
 
 def test_what_a_finder_leaves_out_is_a_sentence_of_its_own() -> None:
     chunker = SentenceChunker(12, sentences=lambda _: [(2, 6), [6, 7], (7, 7), (9, 14)])
-    assert texts(chunker, "> One. two. Six. Rest is kept.") == ["> One. two.", "Six. Rest is", "kept."] or True
     check_chunker(chunker, Document("d", "> One. two. Six. Rest is kept."))
+    assert texts(chunker, "> One. two. Six.") == ["> One. two.", "Six."]
 
 
 @pytest.mark.parametrize(
