@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiktoken
 
 from ragdiag import Document, Query, SentenceTransformerEmbedder, read_documents, read_queries
 from ragdiag.stages.protocols import Similarity, Vectors
@@ -129,6 +132,18 @@ class StoredTokens:
     @property
     def _lines(self) -> Path:
         return CACHE / f"{self.name}-tokens.txt"
+
+
+def cl100k() -> tiktoken.Encoding:
+    """The encoding cl100k_base, without a network, as the tests have it."""
+    sys.path.append(str(HERE.parent / "tests"))
+    from published_encodings import load
+
+    with tempfile.TemporaryDirectory() as folder:
+        encoding = load("cl100k_base", Path(folder))
+    if encoding is None:
+        raise SystemExit("cl100k_base comes with the wheel quicktok-v1, which is not installed")
+    return encoding
 
 
 def minilm() -> StoredEmbedder:

@@ -27,11 +27,25 @@ from .formats import (
 from .index import Index
 from .pipeline import Pipeline
 from .records import Chunk, Document, Evidence, Hit, Query, Request, Span, WholeDocument
-from .stages.chunkers import MarkdownChunker, RecursiveChunker
+from .stages.chunkers import (
+    MarkdownChunker,
+    ParentChildChunker,
+    RecursiveChunker,
+    SemanticChunker,
+    SentenceChunker,
+    TokenChunker,
+)
 from .stages.embedders import HashingEmbedder, SentenceTransformerEmbedder, StaticEmbedder
-from .stages.packers import TokenBudget, TopK
+from .stages.packers import (
+    DuplicateFilter,
+    NearDuplicateFilter,
+    PackerChain,
+    PromptOrder,
+    TokenBudget,
+    TopK,
+)
 from .stages.protocols import Chunker, Embedder, Packer, Reranker, Retriever, Searcher
-from .stages.rerankers import LateInteractionReranker
+from .stages.rerankers import CrossEncoderReranker, LateInteractionReranker
 from .stages.retrievers import BM25Retriever, ExactRetriever, FaissRetriever, HybridRetriever
 from .trace import QueryTrace, Trace
 
@@ -42,9 +56,11 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "Costs",
+    "CrossEncoderReranker",
     "DataError",
     "Diagnosis",
     "Document",
+    "DuplicateFilter",
     "Embedder",
     "Evidence",
     "ExactRetriever",
@@ -58,8 +74,12 @@ __all__ = [
     "LateInteractionReranker",
     "MarkdownChunker",
     "MissingExtraError",
+    "NearDuplicateFilter",
     "Packer",
+    "PackerChain",
+    "ParentChildChunker",
     "Pipeline",
+    "PromptOrder",
     "Query",
     "QueryTrace",
     "RagdiagError",
@@ -70,12 +90,15 @@ __all__ = [
     "ResourceError",
     "Retriever",
     "Searcher",
+    "SemanticChunker",
+    "SentenceChunker",
     "SentenceTransformerEmbedder",
     "Span",
     "StageCost",
     "StageError",
     "StaticEmbedder",
     "TokenBudget",
+    "TokenChunker",
     "TopK",
     "Trace",
     "WholeDocument",
