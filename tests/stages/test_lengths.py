@@ -100,7 +100,8 @@ def test_an_unknown_encoding_counts_each_range_by_itself() -> None:
         assert isinstance(counted, CountedText)
         assert counted([(0, 3), (4, 9)]) == by.count_tokens(["the", "thing"])
         assert counted([(0, 3)], ["in"]) == by.count_tokens(["inthe"])
-        assert counted.added([(0, 3), (4, 7), (7, 9)]) == [
+        alone = by.count_tokens(["the", "thi", "ng"])
+        assert counted.added(list(zip([(0, 3), (4, 7), (7, 9)], alone, strict=True))) == [
             second - first
             for first, second in zip(
                 by.count_tokens(["the", "thi"]), by.count_tokens(["the thi", "thing"]), strict=True

@@ -28,9 +28,11 @@ from ragdiag.stages.tokens import Tiktoken, TokenCounter, count
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["CountedText", "EncodedText", "Lengths", "Range", "lengths_of"]
+__all__ = ["Counted", "CountedText", "EncodedText", "Lengths", "Range", "lengths_of"]
 
 Range: TypeAlias = tuple[int, int]
+Counted: TypeAlias = tuple[Range, int]
+"""A range of the text, and what it counts."""
 
 _BLOCK = 2**18
 """How many code points are encoded at once: bounds the memory beside what is kept of a text."""
@@ -59,7 +61,7 @@ class Lengths(Protocol):
         """What ``prefix + text[start:end]`` counts, for each of ``ranges``; no prefix where none is given."""
         ...
 
-    def added(self, pieces: Sequence[Range]) -> list[int]:
+    def added(self, pieces: Sequence[Counted]) -> list[int]:
         """About what each of ``pieces`` (in order) adds to the one before it, for all but the first."""
         ...
 
@@ -89,10 +91,10 @@ class CountedText:
             texts = [prefix + text for prefix, text in zip(prefixes, texts, strict=True)]
         return count(self.by, texts, stage="chunker")
 
-    def added(self, pieces: Sequence[Range]) -> list[int]:
+    def added(self, pieces: Sequence[Counted]) -> list[int]:
         """What each pair of neighbors counts more than its first; never below zero."""
-        pairs = self([(left[0], right[1]) for left, right in pairwise(pieces)])
-        return [max(0, pair - alone) for pair, alone in zip(pairs, self(pieces[:-1]), strict=True)]
+        pairs = self([(left[0], right[1]) for (left, _), (right, _) in pairwise(pieces)])
+        return [max(0, pair - alone) for pair, (_, alone) in zip(pairs, pieces, strict=False)]
 
 
 class EncodedText:
@@ -106,7 +108,7 @@ class EncodedText:
 
     def __init__(self, text: str, by: Tiktoken) -> None:
         [self._text] = encodable([text])
-        self._by = by
+        self._encode = by.loaded.encode_ordinary
         ends, tokens, sure = [np.zeros(1, np.int32)], [np.zeros(1, np.int32)], [np.ones(1, np.bool_)]
         for block in _blocks(self._text, by.loaded):
             ends.append(block.ends)
@@ -142,15 +144,16 @@ class EncodedText:
             )
         ]
 
-    def added(self, pieces: Sequence[Range]) -> list[int]:
+    def added(self, pieces: Sequence[Counted]) -> list[int]:
         """How many tokens of the text end inside each piece or in the gap before it."""
-        at = np.searchsorted(self.ends, [end for _, end in pieces], side="right") - 1
+        ends = np.array([end for (_, end), _ in pieces], dtype=np.int32)
+        at = np.searchsorted(self.ends, ends, side="right") - 1
         return np.diff(self.tokens[at]).tolist()  # type: ignore[no-any-return]
 
     def _count(self, text: str) -> int:
         number = self._known.get(text)
         if number is None:
-            [number] = self._by.count_tokens([text])
+            number = len(self._encode(text))
             if len(text) <= _REMEMBERED:
                 self._known[text] = number
         return number

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from ragdiag.errors import ConfigError, StageError
-from ragdiag.stages.chunkers.lengths import Lengths, Range, lengths_of
+from ragdiag.stages.chunkers.lengths import Counted, Lengths, Range, lengths_of
 from ragdiag.stages.chunkers.splitting import split
 from ragdiag.stages.tokens import TokenCounter, count
 
@@ -72,11 +72,10 @@ class Fitting:
         def measure_prefixed(ranges: Sequence[Range]) -> list[int]:
             return measure(ranges, [prefix] * len(ranges))
 
-        numbers = measure_prefixed(blocks)
-        fitting = [block for block, number in zip(blocks, numbers, strict=True) if number <= self.size]
+        blocks_counted = list(zip(blocks, measure_prefixed(blocks), strict=True))
         cut = split(
             self.text,
-            [block for block, number in zip(blocks, numbers, strict=True) if number > self.size],
+            [block for block in blocks_counted if block[1] > self.size],
             limit=self.size - self.overlap,  # smaller pieces, so that an overlap fits beside each
             size=self.size,
             overhead=overhead,
@@ -84,13 +83,14 @@ class Fitting:
             separators=self.separators,
             where=self.where,
         )
-        parts = sorted([*fitting, *cut])
+        parts = sorted([*(block for block in blocks_counted if block[1] <= self.size), *cut])
+        ranges = [part for part, _ in parts]
         # A chunk ends where a part ends, but the overlap of the next may start at any smaller piece.
-        pieces = parts
+        pieces = [(part, number - (overhead - empty)) for part, number in parts]
         if self.overlap:
             pieces = split(
                 self.text,
-                parts,
+                list(zip(ranges, measure(ranges), strict=True)) if prefix else parts,
                 limit=self.overlap,
                 size=self.size,
                 overhead=empty,
@@ -98,7 +98,7 @@ class Fitting:
                 separators=self.separators,
                 where=self.where,
             )
-        return _Merge(self, parts, pieces, measure_prefixed, overhead - empty).chunks()
+        return _Merge(self, ranges, pieces, measure_prefixed, overhead - empty).chunks()
 
     @functools.cached_property
     def lengths(self) -> Lengths:
@@ -127,17 +127,17 @@ class _Merge:
         self,
         fitting: Fitting,
         parts: Sequence[Range],
-        pieces: Sequence[Range],
+        pieces: Sequence[Counted],
         measure: Callable[[Sequence[Range]], list[int]],
         overhead: int,
     ) -> None:
         self.fitting = fitting
         self.measure = measure  # counts ranges with the prefix
-        self.pieces = pieces
+        self.pieces = [piece for piece, _ in pieces]
         self.overhead = overhead  # what the prefix adds to a count
-        starts = [start for start, _ in pieces]
+        starts = [start for start, _ in self.pieces]
         self.stops = [bisect_left(starts, end) for _, end in parts]  # the first piece behind each part
-        self.alone = fitting.lengths(pieces)
+        self.alone = [number for _, number in pieces]  # without the prefix; behind one, about so many
         # What all pieces up to each add to the first one.
         self.so_far = list(accumulate(fitting.lengths.added(pieces), initial=0))
         self.so_far_at_stops = [self.so_far[stop - 1] for stop in self.stops]

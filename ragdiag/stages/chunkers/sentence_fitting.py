@@ -42,6 +42,8 @@ class SentenceFitting:
             ConfigError: a single code point counts more than the size.
             StageError: the counter did not return one whole number a text, or not the same one every time.
         """
+        if not sentences:
+            return []
         if not self._cutting.overlap:
             return self._cutting.chunks(sentences)
         numbers = self.lengths(sentences)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ragdiag.errors import ConfigError
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
-from ragdiag.stages.chunkers.lengths import Range
+from ragdiag.stages.chunkers.lengths import Counted, Range
 
 __all__ = ["SEPARATORS", "Separator", "compile_separators", "split", "trim"]
 
@@ -85,7 +85,7 @@ def trim(text: str, start: int, end: int) -> Range:
 
 def split(
     text: str,
-    ranges: Sequence[Range],
+    pieces: Sequence[Counted],
     *,
     limit: int,
     size: int,
@@ -93,8 +93,8 @@ def split(
     measure: Callable[[Sequence[Range]], Sequence[int]],
     separators: Sequence[re.Pattern[str]],
     where: str,
-) -> list[Range]:
-    """The pieces of ``ranges`` that count at most ``limit`` each, cut at the first separators that do it.
+) -> list[Counted]:
+    """The ``pieces``, those that count more than ``limit`` cut at the first separators that do it.
 
     A separator stays with the piece on its left. What no separator divides may count more than ``limit``,
     but where it counts more than ``size`` it is cut between graphemes; a grapheme is cut only where it alone
@@ -102,7 +102,7 @@ def split(
 
     Args:
         text: the text that the ranges are of.
-        ranges: in the order of the text, without whitespace at their edges.
+        pieces: in the order of the text, without whitespace at their edges, each with what it counts.
         limit: what a piece may count where a separator can divide it.
         size: what a piece may count at most.
         overhead: what a piece counts beside its text (special tokens, a prefix).
@@ -113,21 +113,22 @@ def split(
     Raises:
         ConfigError: a single code point counts more than ``size``.
     """
-    pieces = list(zip(ranges, measure(ranges), strict=True))
+    counted = list(pieces)
 
     def divide(cut: Callable[[Range, int], Iterable[int]], *, above: int) -> bool:
         """Cuts all pieces that count more than ``above`` in one round; says whether any was cut."""
-        nonlocal pieces
-        if all(number <= above for _, number in pieces):
+        nonlocal counted
+        if all(number <= above for _, number in counted):
             return False
         parts = [
-            _parts(text, piece, cut(piece, number)) if number > above else [piece] for piece, number in pieces
+            _parts(text, piece, cut(piece, number)) if number > above else [piece]
+            for piece, number in counted
         ]
         fresh = [part for group in parts if len(group) > 1 for part in group]
         numbers = iter(measure(fresh))
-        pieces = [
+        counted = [
             (part, next(numbers) if len(group) > 1 else number)
-            for group, (_, number) in zip(parts, pieces, strict=True)
+            for group, (_, number) in zip(parts, counted, strict=True)
             for part in group
         ]
         return bool(fresh)
@@ -151,7 +152,7 @@ def split(
         divide(at_separator(separator), above=limit)
     while divide(between_characters, above=size):
         pass
-    return [piece for piece, _ in pieces]
+    return counted
 
 
 def _ends(text: str, piece: Range, separator: re.Pattern[str]) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
@@ -18,8 +18,6 @@ __all__ = ["TokenChunker"]
 
 _WORDS = (re.compile(r"[\s\u200b]+"),)
 _VISIBLE = re.compile(r"\S")
-_NEARBY = 4
-"""How many cuts are counted at once, from the most promising one on: edges rarely change a count by more."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -110,43 +108,46 @@ class _Windows:
 
     def _window(self, start: int) -> Range | None:
         """The longest window from ``start`` on that ends between tokens, or None where none fits."""
-        cuts, tokens = self.lengths.ends, self.lengths.tokens
+        cuts, tokens, size = self.lengths.ends, self.lengths.tokens, self.fitting.size
         before = bisect_right(cuts, start) - 1
-        expected = bisect_right(tokens, tokens[before] + self.fitting.size) - 1
-        for top in range(min(expected + 1, len(cuts) - 1), before, -_NEARBY):
-            places = cuts[max(top - _NEARBY, before) + 1 : top + 1][::-1].tolist()
-            fitting = self._first_fitting([(start, place) for place in places], self.fitting.size, start)
-            if fitting:
+        at = bisect_right(tokens, tokens[before] + size) - 1
+        fitting: Range | None = None
+        while at > before:
+            window = self._whole(start, int(cuts[at]), since=start)
+            [number] = self.lengths([window]) if window else [size + 1]
+            if window and number <= size:
+                if fitting or number == size or at + 1 == len(cuts):
+                    return window
+                fitting, at = window, at + 1  # the edges count less than they did in the text
+            elif fitting:
                 return fitting
-        return None
+            else:
+                at -= max(number - size, 1)
+        return fitting
 
     def _shared(self, start: int, stop: int) -> int | None:
         """Where the overlap of ``(start, stop)`` with the next window begins; None where none fits."""
-        cuts, tokens = self.lengths.ends, self.lengths.tokens
+        cuts, tokens, overlap = self.lengths.ends, self.lengths.tokens, self.fitting.overlap
         last = bisect_right(cuts, stop) - 1
-        first = bisect_left(tokens, tokens[last] - self.fitting.overlap)
-        for bottom in range(first, last, _NEARBY):
-            places = cuts[bottom : min(bottom + _NEARBY, last)].tolist()
-            ranges = [(place, stop) for place in places if place > start]
-            shared = self._first_fitting(ranges, self.fitting.overlap, start)
-            if shared:
+        at = bisect_left(tokens, tokens[last] - overlap)
+        while at < last:
+            shared = self._whole(int(cuts[at]), stop, since=start) if cuts[at] > start else None
+            [number] = self.lengths([shared]) if shared else [overlap + 1]
+            if shared and number <= overlap:
                 return shared[0]
+            at += max(number - overlap, 1)
         return None
 
-    def _first_fitting(self, ranges: Sequence[Range], most: int, since: int) -> Range | None:
-        """The first of ``ranges`` that counts at most ``most``, if it divides no grapheme."""
+    def _whole(self, start: int, end: int, *, since: int) -> Range | None:
+        """The range without whitespace at its edges; None if nothing is left, or a grapheme is divided."""
         text = self.fitting.text
-        whole = [
-            trim(text, *range_)
-            for range_ in ranges
-            if all(
-                place in (since, len(text)) or starts_grapheme(text, place, since=since) for place in range_
-            )
-        ]
-        numbers = self.lengths(whole)
-        return next(
-            (r for r, number in zip(whole, numbers, strict=True) if number <= most and r[0] < r[1]), None
-        )
+        if any(
+            not (place in (since, len(text)) or starts_grapheme(text, place, since=since))
+            for place in (start, end)
+        ):
+            return None
+        start, end = trim(text, start, end)
+        return (start, end) if start < end else None
 
     def _parts(self, start: int, end: int) -> list[Range]:
         """The next token or grapheme, whichever is longer, in parts that fit."""
@@ -154,9 +155,10 @@ class _Windows:
         stop = int(cuts[bisect_right(cuts, start)])
         if stop < end:
             stop = next_grapheme(text, stop, end, since=start)
-        return split(
+        part = trim(text, start, min(stop, end))
+        parts = split(
             text,
-            [trim(text, start, min(stop, end))],
+            list(zip([part], self.lengths([part]), strict=True)),
             limit=self.fitting.size,
             size=self.fitting.size,
             overhead=0,
@@ -164,6 +166,7 @@ class _Windows:
             separators=(),
             where=self.fitting.where,
         )
+        return [part for part, _ in parts]
 
 
 def _next_visible(text: str, start: int) -> int:
