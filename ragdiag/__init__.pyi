@@ -46,7 +46,16 @@ from .stages.packers import (
 )
 from .stages.protocols import Chunker, Embedder, Packer, Reranker, Retriever, Searcher
 from .stages.rerankers import CrossEncoderReranker, LateInteractionReranker
-from .stages.retrievers import BM25Retriever, ExactRetriever, FaissRetriever, HybridRetriever
+from .stages.retrievers import (
+    BM25Retriever,
+    DistinctRetriever,
+    ExactRetriever,
+    FaissRetriever,
+    HybridRetriever,
+    MMRRetriever,
+    SavedFaissRetriever,
+    ThresholdRetriever,
+)
 from .trace import QueryTrace, Trace
 
 __all__ = [
@@ -59,6 +68,7 @@ __all__ = [
     "CrossEncoderReranker",
     "DataError",
     "Diagnosis",
+    "DistinctRetriever",
     "Document",
     "DuplicateFilter",
     "Embedder",
@@ -72,6 +82,7 @@ __all__ = [
     "HybridRetriever",
     "Index",
     "LateInteractionReranker",
+    "MMRRetriever",
     "MarkdownChunker",
     "MissingExtraError",
     "NearDuplicateFilter",
@@ -89,6 +100,7 @@ __all__ = [
     "Reranker",
     "ResourceError",
     "Retriever",
+    "SavedFaissRetriever",
     "Searcher",
     "SemanticChunker",
     "SentenceChunker",
@@ -97,6 +109,7 @@ __all__ = [
     "StageCost",
     "StageError",
     "StaticEmbedder",
+    "ThresholdRetriever",
     "TokenBudget",
     "TokenChunker",
     "TopK",

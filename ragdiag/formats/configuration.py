@@ -19,9 +19,10 @@
 
 A table is a stage. Its ``kind`` names one of this library's, or any class or function by its import path
 (``"package.module:Name"``, which is imported and called: read only files that you trust); its other keys
-are the options of that class, by their names. Inside a table, ``embedder`` and ``arms`` are stages of their
-own. An option that takes a token counter may say ``"embedder"``, for the tokenizer of the pipeline's
-embedder; a stage that must have an embedder and names none gets the pipeline's.
+are the options of that class, by their names. Inside a table, ``embedder``, ``retriever``, ``arms``,
+``packers``, ``parents`` and ``children`` are stages of their own. An option that takes a token counter may
+say ``"embedder"``, for the tokenizer of the pipeline's embedder; a stage that must have an embedder and
+names none gets the pipeline's.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ _KINDS: dict[str, dict[str, str]] = {
     "chunker": {
         "recursive": "ragdiag.stages.chunkers.recursive:RecursiveChunker",
         "markdown": "ragdiag.stages.chunkers.markdown:MarkdownChunker",
+        "token": "ragdiag.stages.chunkers.token:TokenChunker",
+        "sentence": "ragdiag.stages.chunkers.sentence:SentenceChunker",
+        "semantic": "ragdiag.stages.chunkers.semantic:SemanticChunker",
+        "parent-child": "ragdiag.stages.chunkers.parent_child:ParentChildChunker",
     },
     "embedder": {
         "static": "ragdiag.stages.embedders.static:StaticEmbedder",
@@ -57,14 +62,29 @@ _KINDS: dict[str, dict[str, str]] = {
         "exact": "ragdiag.stages.retrievers.exact:ExactRetriever",
         "faiss": "ragdiag.stages.retrievers.faiss_index:FaissRetriever",
         "bm25": "ragdiag.stages.retrievers.bm25:BM25Retriever",
+        "saved-faiss": "ragdiag.stages.retrievers.saved_faiss:SavedFaissRetriever",
         "hybrid": "ragdiag.stages.retrievers.hybrid:HybridRetriever",
+        "threshold": "ragdiag.stages.retrievers.threshold:ThresholdRetriever",
+        "mmr": "ragdiag.stages.retrievers.mmr:MMRRetriever",
+        "distinct": "ragdiag.stages.retrievers.distinct:DistinctRetriever",
     },
-    "reranker": {"late-interaction": "ragdiag.stages.rerankers:LateInteractionReranker"},
+    "reranker": {
+        "late-interaction": "ragdiag.stages.rerankers:LateInteractionReranker",
+        "cross-encoder": "ragdiag.stages.rerankers:CrossEncoderReranker",
+    },
     "packer": {
         "top-k": "ragdiag.stages.packers:TopK",
         "token-budget": "ragdiag.stages.packers:TokenBudget",
+        "duplicate-filter": "ragdiag.stages.packers:DuplicateFilter",
+        "near-duplicate-filter": "ragdiag.stages.packers:NearDuplicateFilter",
+        "prompt-order": "ragdiag.stages.packers:PromptOrder",
+        "chain": "ragdiag.stages.packers:PackerChain",
     },
 }
+
+# Options that hold a stage, or a list of them, and of which kind.
+_NESTED = {**{stage: stage for stage in protocols.STAGES}, "parents": "chunker", "children": "chunker"}
+_LISTED = {"arms": "retriever", "packers": "packer"}
 
 _PROTOCOLS: dict[str, type] = {
     "chunker": protocols.Chunker,
@@ -145,10 +165,10 @@ def _stage(name: str, table: object, embedder: Embedder | None, place: str = "")
 
 def _option(option: str, value: object, embedder: Embedder | None, place: str) -> object:
     """An option's value, with a stage in place of each table that describes one."""
-    if option == "arms" and isinstance(value, list):
-        return [_stage("retriever", arm, embedder, f"{place}[{at}]") for at, arm in enumerate(value)]
-    if option in protocols.STAGES and isinstance(value, dict):
-        return _stage(option, value, embedder, place)
+    if option in _LISTED and isinstance(value, list):
+        return [_stage(_LISTED[option], part, embedder, f"{place}[{at}]") for at, part in enumerate(value)]
+    if option in _NESTED and isinstance(value, dict):
+        return _stage(_NESTED[option], value, embedder, place)
     return value
 
 

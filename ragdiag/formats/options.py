@@ -8,6 +8,7 @@ are not coerced; an array may stand for any sequence, and a string for a path.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import is_dataclass
@@ -61,9 +62,15 @@ def parameters_of(target: Callable[..., object]) -> Mapping[str, inspect.Paramet
         try:
             return inspect.signature(target, eval_str=True, locals=names).parameters
         except NameError as error:
-            names[str(error.name)] = _NotInAFile
+            names[str(error.name)] = _named_by_a_base(target, str(error.name))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{target!r} has no signature to check options against: {error}") from error
+
+
+def _named_by_a_base(target: Callable[..., object], name: str) -> object:
+    """What a name means where a base class was written: a dataclass takes over annotations as strings."""
+    modules = [vars(sys.modules[base.__module__]) for base in getattr(target, "__mro__", ())]
+    return next((module[name] for module in modules if name in module), _NotInAFile)
 
 
 def takes_counter(parameter: inspect.Parameter) -> bool:

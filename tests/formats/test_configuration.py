@@ -10,18 +10,28 @@ from ragdiag.errors import ConfigError, MissingExtraError
 from ragdiag.formats import read_pipeline
 from ragdiag.formats.configuration import _KINDS, _PROTOCOLS, _stage
 from ragdiag.pipeline import Pipeline
-from ragdiag.stages.chunkers.markdown import MarkdownChunker
-from ragdiag.stages.chunkers.recursive import RecursiveChunker
+from ragdiag.stages.chunkers import (
+    MarkdownChunker,
+    ParentChildChunker,
+    RecursiveChunker,
+    SemanticChunker,
+    SentenceChunker,
+)
 from ragdiag.stages.embedders.hashing import HashingEmbedder
 from ragdiag.stages.embedders.sentence_transformer import SentenceTransformerEmbedder
 from ragdiag.stages.embedders.static import StaticEmbedder
-from ragdiag.stages.packers import TokenBudget, TopK
+from ragdiag.stages.packers import DuplicateFilter, PackerChain, PromptOrder, TokenBudget, TopK
 from ragdiag.stages.protocols import Retriever
 from ragdiag.stages.rerankers import LateInteractionReranker
-from ragdiag.stages.retrievers.bm25 import BM25Retriever
-from ragdiag.stages.retrievers.exact import ExactRetriever
-from ragdiag.stages.retrievers.faiss_index import FaissRetriever
-from ragdiag.stages.retrievers.hybrid import HybridRetriever
+from ragdiag.stages.retrievers import (
+    BM25Retriever,
+    DistinctRetriever,
+    ExactRetriever,
+    FaissRetriever,
+    HybridRetriever,
+    MMRRetriever,
+    ThresholdRetriever,
+)
 
 FULL = """
 candidates = 40
@@ -62,6 +72,43 @@ max_tokens = 2000
 counter = "embedder"
 history = ["Hello."]
 overflow = "stop"
+"""
+
+NESTED = """
+[chunker]
+kind = "parent-child"
+[chunker.parents]
+kind = "sentence"
+size = 600
+[chunker.children]
+kind = "semantic"
+size = 200
+
+[embedder]
+kind = "hashing"
+
+[retriever]
+kind = "distinct"
+[retriever.retriever]
+kind = "mmr"
+trade_off = 0.7
+[retriever.retriever.retriever]
+kind = "threshold"
+min_score = 0.1
+[retriever.retriever.retriever.retriever]
+kind = "exact"
+
+[packer]
+kind = "chain"
+[[packer.packers]]
+kind = "duplicate-filter"
+[[packer.packers]]
+kind = "token-budget"
+max_tokens = 900
+counter = "embedder"
+[[packer.packers]]
+kind = "prompt-order"
+order = "edges"
 """
 
 ARMS_MISSPELLED = """
@@ -111,6 +158,26 @@ def test_every_table_becomes_the_stage_that_code_would_make(tmp_path: Path) -> N
     assert id(pipeline.reranker.embedder) == id(pipeline.embedder)
     assert isinstance(pipeline.packer, TokenBudget)
     assert id(pipeline.packer.counter) == id(pipeline.embedder)
+
+
+def test_stages_inside_stages_are_tables_inside_tables(tmp_path: Path) -> None:
+    pipeline = _read(tmp_path, NESTED)
+    embedder = HashingEmbedder()
+    threshold = ThresholdRetriever(ExactRetriever(), min_score=0.1)
+    expected = Pipeline(
+        chunker=ParentChildChunker(SentenceChunker(600), SemanticChunker(embedder, size=200)),
+        embedder=embedder,
+        retriever=DistinctRetriever(MMRRetriever(threshold, trade_off=0.7)),
+        packer=PackerChain([DuplicateFilter(), TokenBudget(900, counter=embedder), PromptOrder("edges")]),
+    )
+    assert repr(pipeline) == repr(expected)
+
+
+def test_a_problem_inside_a_nested_stage_names_its_place(tmp_path: Path) -> None:
+    misspelled = NESTED.replace("trade_off", "tradeoff")
+    assert _problem(tmp_path, misspelled).startswith("retriever.retriever.tradeoff: is not known")
+    misspelled = NESTED.replace('"edges"', '"edge"')
+    assert "packer.packers[2]" in _problem(tmp_path, misspelled)
 
 
 def test_what_is_not_said_is_the_default_of_the_code(tmp_path: Path) -> None:
@@ -196,7 +263,10 @@ def test_each_kind_is_a_stage_whose_options_have_types(stage: str, kind: str) ->
         ("chunker = 'recursive'\n", "chunker: expected a table with a kind, got 'recursive'"),
         (
             "[chunker]\nsize = 3\n",
-            "chunker.kind: is missing; one of 'recursive', 'markdown', or 'package.module:Name'",
+            (
+                "chunker.kind: is missing; one of 'recursive', 'markdown', 'token', 'sentence', 'semantic', "
+                "'parent-child', or 'package.module:Name'"
+            ),
         ),
         ("[chunker]\nkind = 3\n", "chunker.kind: expected a string, got 3; one of 'recursive', "),
         (
@@ -205,7 +275,7 @@ def test_each_kind_is_a_stage_whose_options_have_types(stage: str, kind: str) ->
         ),
         (
             "[chunker]\nkind = 'bm25'\n",
-            "chunker.kind: 'bm25' is not known; expected one of 'recursive', 'markdown' ",
+            "chunker.kind: 'bm25' is not known; expected one of 'recursive', 'markdown', 'token'",
         ),
         ("[chunker]\nkind = 'recursive'\nsiz = 3\n", "chunker.siz: is not known; did you mean 'size'?"),
         (

@@ -12,6 +12,7 @@ from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Hit, Request
 from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.retrievers import ExactRetriever, FaissRetriever
+from ragdiag.stages.retrievers.faiss_index import _one_thread
 
 CHUNKS = some_chunks(300)
 VECTORS = some_vectors(300)
@@ -57,6 +58,16 @@ def rows_of(hits: list[Hit]) -> list[int]:
 def test_contract(factory: str, metric: Metric, parameters: dict[str, float], needs_training: bool) -> None:  # noqa: FBT001
     retriever = FaissRetriever(factory, metric=metric, parameters=parameters)
     check_retriever(retriever, CHUNKS, VECTORS, REQUESTS, needs_training=needs_training)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "SQ8", "PQ8", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ8"])
+def test_contract_of_common_indexes_under_every_metric(factory: str, metric: Metric) -> None:
+    parameters = {"nprobe": 16} if "IVF" in factory else {}
+    retriever = FaissRetriever(factory, metric=metric, parameters=parameters)
+    check_retriever(
+        retriever, CHUNKS, VECTORS, REQUESTS[:2], needs_training="PQ" in factory or "IVF" in factory
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -139,6 +150,28 @@ def test_search_parameters_reach_the_index() -> None:
     retriever = FaissRetriever("IVF16,Flat", parameters={"nprobe": 16})
     request = Request("q", "?", REQUESTS[0].vector, {"lang": "de"})
     assert len(retriever.build(CHUNKS, VECTORS).search([request], 300)[0]) == 100
+
+
+@pytest.mark.parametrize(
+    "factory", ["PQ2x4", "IVF4,PQ2x4", "PCA8,PQ2x4", "PQ2x4,RFlat", "HNSW8,PQ2x4", "PCA8,IVF4,PQ2x4"]
+)
+def test_codes_are_not_ordered_for_a_filter_that_nobody_uses(factory: str) -> None:
+    spared = FaissRetriever(factory, metric="l2").build(CHUNKS, VECTORS)
+    plain = faiss.index_factory(16, factory, faiss.METRIC_L2)
+    with _one_thread():
+        plain.train(VECTORS)
+        plain.add(VECTORS)
+    for request, hits in zip(REQUESTS, spared.search(REQUESTS, len(CHUNKS)), strict=True):
+        assert request.vector is not None
+        distances, rows = plain.search(request.vector[None, :], len(CHUNKS))
+        distances = distances[rows >= 0][None, :]
+        assert [-hit.score for hit in hits] == distances[0].tolist()
+
+
+def test_codes_are_ordered_where_the_filter_is_used() -> None:
+    filtering = FaissRetriever("PQ2x4", metric="l2", parameters={"ht": 3}).build(CHUNKS, VECTORS)
+    assert filtering._index.do_polysemous_training
+    assert not FaissRetriever("PQ2x4", metric="l2").build(CHUNKS, VECTORS)._index.do_polysemous_training
 
 
 def test_cosine_does_not_depend_on_length_and_dot_does() -> None:

@@ -13,7 +13,7 @@ from ragdiag.stages.protocols import Similarity, Vectors
 from ragdiag.stages.retrievers.filters import AllowedRows
 from ragdiag.stages.similarity import nearest
 
-__all__ = ["ExactRetriever"]
+__all__ = ["ExactRetriever", "query_vector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _ExactSearcher:
     def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
         if not requests:
             return []
-        queries = np.stack([_vector(request) for request in requests])
+        queries = np.stack([query_vector(request) for request in requests])
         found = nearest(
             self._vectors,
             queries,
@@ -69,7 +69,12 @@ class _ExactSearcher:
         ]
 
 
-def _vector(request: Request) -> Vectors:
+def query_vector(request: Request) -> Vectors:
+    """The vector of a request, shape (d,).
+
+    Raises:
+        StageError: it has none.
+    """
     if request.vector is None:
         raise StageError(
             "retriever", "has no vector: the pipeline needs an embedder", where=f"query {request.query_id!r}"

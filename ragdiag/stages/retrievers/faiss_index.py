@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +20,10 @@ from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Chunk, Hit, Request
 from ragdiag.stages.protocols import Similarity, Vectors
 from ragdiag.stages.ranking import order_by_score
+from ragdiag.stages.retrievers.faiss_file import FaissFile, sketch_of
 from ragdiag.stages.retrievers.filters import AllowedRows
 
-__all__ = ["FaissRetriever"]
+__all__ = ["FaissRetriever", "FaissSearcher"]
 
 # These search among the selected rows exactly as they would among all. The graph indexes also take a
 # selection but may then find too little; the others refuse it or are wrappers.
@@ -36,6 +38,8 @@ class FaissRetriever:
     is always better. The same chunks and vectors give the same index: it is trained and filled in one thread,
     since HNSW graphs may otherwise depend on timing, with the fixed seeds of FAISS; queries are searched one
     by one, so that no score depends on what else is asked.
+
+    A built index can be kept: ``searcher.save(path)``, and `SavedFaissRetriever` in place of this one.
 
     Args:
         factory: what ``faiss.index_factory`` understands.
@@ -74,32 +78,54 @@ class FaissRetriever:
                     f"FaissRetriever.parameters[{name!r}] must be a number greater than 0, got {value!r}"
                 )
 
-    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> _FaissSearcher:
+    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> FaissSearcher:
         """Train the index where it must be, and fill it with ``vectors``, shape (len(chunks), d)."""
+        faiss = _faiss()
+        rows = self.rows(chunks, vectors)
+        metric = faiss.METRIC_L2 if self.metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        try:
+            index = faiss.index_factory(rows.shape[1], self.factory, metric)
+            if "ht" not in self.parameters:
+                _train_no_filter(index)
+            with _one_thread():
+                if len(rows) and not index.is_trained:
+                    index.train(rows)
+                if len(rows):
+                    index.add(rows)
+            self._set_parameters(index)
+        except (RuntimeError, TypeError) as error:
+            raise ConfigError(
+                f"FAISS cannot build {self!r} over {len(rows)} vectors of dimension {rows.shape[1]}: "
+                f"{_reason(error)}"
+            ) from error
+        return FaissSearcher(self, index, chunks, sketch_of(rows))
+
+    def over(self, stored: FaissFile, chunks: Sequence[Chunk]) -> FaissSearcher:
+        """The searcher over a stored index of ``chunks``, with this retriever's parameters."""
+        try:
+            self._set_parameters(stored.index)
+        except (RuntimeError, TypeError) as error:
+            raise ConfigError(f"FAISS cannot search the stored {self!r}: {_reason(error)}") from error
+        return FaissSearcher(self, stored.index, chunks, stored.sketch)
+
+    def _set_parameters(self, index: Any) -> None:
+        for name, value in self.parameters.items():
+            _faiss().ParameterSpace().set_index_parameter(index, name, float(value))
+
+    def rows(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Vectors:
+        """What the index of ``chunks`` holds, a row a chunk: their vectors, checked and scaled.
+
+        Raises:
+            ConfigError: there are no vectors.
+            StageError: there is not one vector a chunk.
+        """
         if vectors is None:
             raise ConfigError(f"{self!r} searches vectors: the pipeline needs an embedder")
         if vectors.ndim != 2 or len(vectors) != len(chunks):
             raise StageError(
                 "retriever", f"{self!r} expected vectors of shape ({len(chunks)}, d), got {vectors.shape}"
             )
-        faiss = _faiss()
-        rows = self.scale(vectors)
-        metric = faiss.METRIC_L2 if self.metric == "l2" else faiss.METRIC_INNER_PRODUCT
-        try:
-            index = faiss.index_factory(rows.shape[1], self.factory, metric)
-            with _one_thread():
-                if len(rows) and not index.is_trained:
-                    index.train(rows)
-                if len(rows):
-                    index.add(rows)
-            for name, value in self.parameters.items():
-                faiss.ParameterSpace().set_index_parameter(index, name, float(value))
-        except (RuntimeError, TypeError) as error:
-            raise ConfigError(
-                f"FAISS cannot build {self!r} over {len(rows)} vectors of dimension {rows.shape[1]}: "
-                f"{_reason(error)}"
-            ) from error
-        return _FaissSearcher(self, index, chunks)
+        return self.scale(vectors)
 
     def scale(self, vectors: Vectors) -> Vectors:
         """The vectors (shape (m, d)) as the index compares them: of length 1 under cosine."""
@@ -112,10 +138,22 @@ class FaissRetriever:
         return scaled
 
 
-class _FaissSearcher:
-    def __init__(self, retriever: FaissRetriever, index: Any, chunks: Sequence[Chunk]) -> None:
+class FaissSearcher:
+    """A built FAISS index over chunks.
+
+    Args:
+        retriever: the recipe by which it was built.
+        index: the FAISS index.
+        chunks: a chunk a row of the index.
+        sketch: `sketch_of` those rows.
+    """
+
+    def __init__(
+        self, retriever: FaissRetriever, index: Any, chunks: Sequence[Chunk], sketch: NDArray[np.float64]
+    ) -> None:
         self._retriever = retriever
         self._index = index
+        self._sketch = sketch
         self._ids = [chunk.id for chunk in chunks]
         self._allowed = AllowedRows(chunks)
         self._sign = -1.0 if retriever.metric == "l2" else 1.0
@@ -123,6 +161,26 @@ class _FaissSearcher:
     def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
         """At most ``n`` hits a request; an index that does not look everywhere may find fewer."""
         return [self._search(request, n) for request in requests]
+
+    def save(self, path: str | Path) -> None:
+        """Write the index to one file, from which `SavedFaissRetriever` takes it.
+
+        The file appears, or replaces the one before, only when all of it is written. It is a ``.npz`` archive
+        without pickles, whatever its name is: ``faiss.deserialize_index(numpy.load(path)["index"])`` is the
+        plain FAISS index. The same index gives the same bytes. While it is saved it is in memory twice.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        FaissFile(
+            factory=self._retriever.factory,
+            metric=self._retriever.metric,
+            parameters=self._retriever.parameters,
+            chunk_ids=self._ids,
+            dimension=self._index.d,
+            sketch=self._sketch,
+            index=self._index,
+        ).write(path)
 
     def _search(self, request: Request, n: int) -> list[Hit]:
         query = self._query(request)
@@ -193,6 +251,21 @@ def _faiss() -> Any:
     import faiss
 
     return faiss
+
+
+def _train_no_filter(index: Any) -> None:
+    """Spare an index of product quantizers seconds of training that only a search with ``ht`` makes use of.
+
+    FAISS orders the codes for polysemous filtering, in about two seconds for each byte of a code, however few
+    the vectors are. Without that filter the order makes no difference.
+    """
+    faiss = _faiss()
+    while not hasattr(index, "do_polysemous_training"):
+        inside = (getattr(index, name, None) for name in ("index", "base_index", "storage"))
+        index = next((faiss.downcast_index(part) for part in inside if isinstance(part, faiss.Index)), None)
+        if index is None:
+            return
+    index.do_polysemous_training = False
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
-from ragdiag.errors import ConfigError, StageError
+from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Hit, Request
 from ragdiag.stages.protocols import Retriever, Searcher, Vectors, uses_vectors
 from ragdiag.stages.ranking import order_by_score
+from ragdiag.stages.retrievers.wrapping import known_rows, recipe_of
 
 __all__ = ["HybridRetriever"]
 
@@ -79,6 +80,11 @@ class HybridRetriever:
         """Whether any arm looks at vectors."""
         return any(map(uses_vectors, self.arms))
 
+    @property
+    def recipe(self) -> HybridRetriever:
+        """The same of what builds such indexes over any chunks."""
+        return replace(self, arms=tuple(map(recipe_of, self.arms)))
+
     def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> _HybridSearcher:
         """Each arm's index over all chunks."""
         searchers = tuple(arm.build(chunks, vectors if uses_vectors(arm) else None) for arm in self.arms)
@@ -92,7 +98,7 @@ class _HybridSearcher:
         self.arms = arms
         self._retriever = retriever
         self._ids = [chunk.id for chunk in chunks]
-        self._rows = {chunk_id: row for row, chunk_id in enumerate(self._ids)}
+        self._row_of = {chunk_id: row for row, chunk_id in enumerate(self._ids)}
 
     def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
         """At most ``n`` hits a request, from the union of what the arms return."""
@@ -105,10 +111,8 @@ class _HybridSearcher:
         added: dict[int, list[float]] = defaultdict(list)
         for weight, arm, hits in zip(weights, self._retriever.arms, rankings, strict=True):
             shares = _SHARES[self._retriever.fusion](hits, self._retriever.k)
-            for hit, share in zip(hits, shares, strict=True):
-                if hit.chunk_id not in self._rows:
-                    raise StageError("retriever", f"arm {arm!r} returned an unknown chunk {hit.chunk_id!r}")
-                added[self._rows[hit.chunk_id]].append(weight * share)
+            for row, share in zip(known_rows(hits, self._row_of, arm), shares, strict=True):
+                added[row].append(weight * share)
         rows = sorted(added)
         # fsum rounds once, so that the order of the arms cannot break a tie.
         scores = [math.fsum(added[row]) for row in rows]
