@@ -21,9 +21,10 @@ lint: $(VENV)/installed-dev  ## Check style and types.
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-dev  ## Repeat every figure of the documentation (about an hour).
+bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about an hour).
 	$(BIN)/python benchmarks/span_recall.py
 	$(BIN)/python benchmarks/scifact.py
+	$(BIN)/python benchmarks/chunker_speed.py
 	$(BIN)/python benchmarks/ledger_cost.py
 	$(BIN)/python benchmarks/verdict_cost.py
 	$(BIN)/python benchmarks/exact_ranks.py
@@ -42,5 +43,9 @@ $(VENV)/installed-demo: pyproject.toml | $(BIN)/pip
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable '.[static,sentence-transformers]' \
-		--group test --group minilm --group lint --group bench
+		--group test --group minilm --group lint
 	touch $@ $(VENV)/installed-demo
+
+$(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@

@@ -145,7 +145,8 @@ class LostUnit:
         """The chunks that an ideal embedder lets outscore all others, at most half of the candidates.
 
         With the unit's own come those that keep the query's other delivered units, so that these are not
-        pushed out.
+        pushed out. Of several chunks that deliver the same spans (children of one parent) one is enough, and
+        all of them together would fill the context.
         """
         pool = self.carriers(chunker=chunker)
         if not pool:
@@ -154,7 +155,10 @@ class LostUnit:
         keep = [n for n, mask in self.masks.items() if (self.evidence.coverage(mask) * self.kept).any()]
         best = set(self.best_of([*dict.fromkeys([*pool, *(n for n in keep if n not in gone)])]))
         ordered = sorted({*pool, *best}, key=lambda n: (n not in best, -self.carried.get(n, 0.0), n))
-        return ordered[: max(candidates // 2, len(best))]
+        first: dict[tuple[Span, ...], int] = {}
+        for number in ordered:
+            first.setdefault(self.chunk(number).spans, number)
+        return list(first.values())[: max(candidates // 2, len(best))]
 
 
 def ideal_vector(query: Vectors, similarity: Similarity, *, longest: float) -> Vectors:
@@ -185,8 +189,9 @@ def ideal_chunks(
 
     It is the span with the chunks that touch it (the span alone where none or one does), trimmed around the
     span to ``longest`` characters, those of the longest chunk, or to those of the span. It carries the
-    metadata, and what stands before the text in the index text, of the chunk that holds most of the span.
-    None are needed where every span of some alternative lies in one chunk. Ids that are ``taken`` are not
+    metadata of the chunk that holds most of the span, and an index text like that one's: with the same words
+    before the text, or, where that is found by a part of its text (a child), a part around the span. None are
+    needed where every span of some alternative lies in one chunk. Ids that are ``taken`` are not
     given again.
     """
     places = dict.fromkeys(_in_pieces(evidence_map, query.evidence[number], evidence, number, min_coverage))
@@ -249,17 +254,19 @@ def _chunk_around(
     if not touching:
         return Chunk.of(document, span)
     reach = span
-    if len(touching) > 1:
-        found = [s for spans in touching.values() for s in spans]
+    found = {s for spans in touching.values() for s in spans}
+    if len({evidence_map.chunks[position].spans for position in touching}) > 1:
         reach = (min(span[0], *(s.start for s in found)), max(span[1], *(s.end for s in found)))
     most = max(touching, key=lambda p: sum(_overlap(s, document.id, span) for s in touching[p]))
     model = evidence_map.chunks[most]
     start, end = window_around(document.text, span, reach, max(longest, span[1] - span[0]))
     made = Chunk.of(document, (start, end), metadata=model.metadata)
-    if model.index_text != model.text and model.index_text.endswith(model.text):
-        heading = model.index_text[: len(model.index_text) - len(model.text)]
-        return replace(made, index_text=heading + made.text)
-    return made
+    if model.index_text == model.text:
+        return made
+    if model.index_text.endswith(model.text):
+        return replace(made, index_text=model.index_text.removesuffix(model.text) + made.text)
+    part = window_around(document.text, span, (start, end), max(len(model.index_text), span[1] - span[0]))
+    return replace(made, index_text=document.text[slice(*part)])
 
 
 def _lies_within(chunk: Chunk, other: Chunk) -> bool:

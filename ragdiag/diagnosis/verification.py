@@ -187,7 +187,7 @@ class _Verification:
         embedder = self._index.pipeline.embedder
         if embedder is None:
             return {}
-        usual = int(median(len(chunk.text) for chunk in self._index.chunks))
+        usual = int(median(len(chunk.index_text) for chunk in self._index.chunks))
         found: dict[int, Windows | Void] = {}
         for unit in units:
             try:

@@ -58,7 +58,10 @@ def find_windows(
     """
     found: dict[_Cause, dict[int, str]] = {"truncated": {}, "oversize": {}}
     problems: dict[_Cause, str] = {}
-    for number in [n for n in unit.best_of(unit.carriers(chunker=False)) if n in unit.carried]:
+    carriers = unit.carriers(chunker=False)
+    best = {unit.chunk(n).spans for n in unit.best_of(carriers) if n in unit.carried}
+    # All that deliver the same spans: of several children of a parent, one is found by the evidence.
+    for number in [n for n in carriers if unit.chunk(n).spans in best]:
         chunk = unit.chunk(number)
         evidence = _evidence_in(evidence_map, documents, unit, chunk)
         window = None if evidence is None else _window(chunk, evidence, embedder, usual)
@@ -81,10 +84,10 @@ def _window(chunk: Chunk, evidence: Range, embedder: Embedder, usual: int) -> tu
             )
             return "truncated", text[slice(*window)], problem
     length = evidence[1] - evidence[0]
-    if len(chunk.text) <= min(_LONG, _TIMES_MEDIAN * usual) or length >= len(text):
+    if len(text) <= min(_LONG, _TIMES_MEDIAN * usual) or length >= len(text):
         return None
     window = window_around(text, evidence, (0, len(text)), max(min(usual, _LONG // 2), length))
-    problem = f"chunk {chunk.id!r} has {len(chunk.text):,} characters, the median chunk {usual:,}"
+    problem = f"chunk {chunk.id!r} has {len(text):,} characters, the median chunk {usual:,}"
     return "oversize", text[slice(*window)], problem
 
 

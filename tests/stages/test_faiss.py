@@ -238,8 +238,10 @@ def test_what_faiss_refuses_while_searching() -> None:
 
 
 def test_unknown_metric() -> None:
-    with pytest.raises(ConfigError, match="'euclid'"):
+    with pytest.raises(ConfigError, match=r"FaissRetriever\.metric .*'euclid'"):
         FaissRetriever("Flat", metric="euclid")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"ExactRetriever\.metric .*'euclid'"):
+        ExactRetriever("euclid")  # type: ignore[arg-type]
 
 
 def test_vectors_that_do_not_fit() -> None:

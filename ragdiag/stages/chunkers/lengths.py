@@ -57,6 +57,16 @@ between a letter or a digit and any punctuation (but the apostrophe), symbol, sp
 class Lengths(Protocol):
     """Counts ranges of one text, as its counter would count their texts one by one."""
 
+    @property
+    def text(self) -> str:
+        """The text."""
+        ...
+
+    @property
+    def by(self) -> TokenCounter:
+        """What counts it."""
+        ...
+
     def __call__(self, ranges: Sequence[Range], prefixes: Sequence[str] | None = None) -> list[int]:
         """What ``prefix + text[start:end]`` counts, for each of ``ranges``; no prefix where none is given."""
         ...
@@ -101,16 +111,19 @@ class EncodedText:
     """Counts ranges of a text that was encoded once by a published encoding of tiktoken.
 
     Attributes:
+        text: the text.
+        by: the encoding.
         ends: where tokens end, in code points, ascending, shape (m,); a token that ends inside a character
             is not among them. 0 is the first.
         tokens: how many tokens end up to each of ``ends``, shape (m,).
     """
 
     def __init__(self, text: str, by: Tiktoken) -> None:
-        [self._text] = encodable([text])
+        self.text, self.by = text, by
+        [self._clean] = encodable([text])
         self._encode = by.loaded.encode_ordinary
         ends, tokens, sure = [np.zeros(1, np.int32)], [np.zeros(1, np.int32)], [np.ones(1, np.bool_)]
-        for block in _blocks(self._text, by.loaded):
+        for block in _blocks(self._clean, by.loaded):
             ends.append(block.ends)
             tokens.append(block.tokens)
             sure.append(block.sure)
@@ -134,7 +147,7 @@ class EncodedText:
         heads = np.where(within, self._sure[first], stops).tolist()
         tails = np.where(within, self._sure[last], stops).tolist()
         between = (self._sums[last] - self._sums[first]).tolist()
-        text, known = self._text, self._count
+        text, known = self._clean, self._count
         return [
             (known(prefix + text[start:head]) if start < head or prefix else 0)
             + number

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
+from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.sections import Section, read_sections
 from ragdiag.stages.chunkers.splitting import SEPARATORS
@@ -76,8 +77,7 @@ class MarkdownChunker:
         prefixes = self._prefixes(sections, by)
         extents = [(section.blocks[0][0], section.blocks[-1][1]) for section in sections]
         fitting = Fitting(
-            text,
-            by,
+            lengths_of(text, by),
             size=self.size,
             overlap=self.overlap,
             separators=SEPARATORS,

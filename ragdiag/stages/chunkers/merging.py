@@ -7,7 +7,6 @@ counted many at once; those before the first that does not fit are kept, and tha
 
 from __future__ import annotations
 
-import functools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
@@ -15,9 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from ragdiag.errors import ConfigError, StageError
-from ragdiag.stages.chunkers.lengths import Counted, Lengths, Range, lengths_of
+from ragdiag.stages.chunkers.lengths import Counted, Lengths, Range
 from ragdiag.stages.chunkers.splitting import split
-from ragdiag.stages.tokens import TokenCounter, count
+from ragdiag.stages.tokens import count
 
 __all__ = ["Fitting", "check_limits"]
 
@@ -40,16 +39,14 @@ class Fitting:
     """How the blocks of one text become chunks that fit.
 
     Args:
-        text: the text of which all ranges are.
-        counter: counts what a chunk takes.
+        lengths: counts ranges of the text.
         size: what the prefix and the text of a chunk may count together.
         overlap: what the text that a chunk shares with the one before it may count.
         separators: where a block that does not fit is cut, the first choice first.
         where: what the text is called in an error.
     """
 
-    text: str
-    counter: TokenCounter
+    lengths: Lengths
     size: int
     overlap: int
     separators: Sequence[re.Pattern[str]]
@@ -66,15 +63,15 @@ class Fitting:
             ConfigError: a single code point counts more than the size.
             StageError: the counter did not return one whole number a text, or not the same one every time.
         """
-        overhead, empty = count(self.counter, [prefix, ""], stage="chunker")
-        measure = self.lengths
+        text, measure = self.lengths.text, self.lengths
+        overhead, empty = count(self.lengths.by, [prefix, ""], stage="chunker")
 
         def measure_prefixed(ranges: Sequence[Range]) -> list[int]:
             return measure(ranges, [prefix] * len(ranges))
 
         blocks_counted = list(zip(blocks, measure_prefixed(blocks), strict=True))
         cut = split(
-            self.text,
+            text,
             [block for block in blocks_counted if block[1] > self.size],
             limit=self.size - self.overlap,  # smaller pieces, so that an overlap fits beside each
             size=self.size,
@@ -89,7 +86,7 @@ class Fitting:
         pieces = [(part, number - (overhead - empty)) for part, number in parts]
         if self.overlap:
             pieces = split(
-                self.text,
+                text,
                 list(zip(ranges, measure(ranges), strict=True)) if prefix else parts,
                 limit=self.overlap,
                 size=self.size,
@@ -99,11 +96,6 @@ class Fitting:
                 where=self.where,
             )
         return _Merge(self, ranges, pieces, measure_prefixed, overhead - empty).chunks()
-
-    @functools.cached_property
-    def lengths(self) -> Lengths:
-        """Counts ranges of the text."""
-        return lengths_of(self.text, self.counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +195,7 @@ class _Merge:
         if True not in fits:
             raise StageError(
                 "chunker",
-                f"{self.fitting.counter!r}.count_tokens gave two different counts for the same text",
+                f"{self.fitting.lengths.by!r}.count_tokens gave two different counts for the same text",
                 where=self.fitting.where,
             )
         return plans[fits.index(True)]

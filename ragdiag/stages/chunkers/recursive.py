@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
+from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.splitting import SEPARATORS, Separator, compile_separators, trim
 from ragdiag.stages.tokens import TokenCounter, counter
@@ -68,8 +69,7 @@ class RecursiveChunker:
         if start == end:
             return []
         fitting = Fitting(
-            document.text,
-            counter(self.unit),
+            lengths_of(document.text, counter(self.unit)),
             size=self.size,
             overlap=self.overlap,
             separators=compile_separators(self.separators),

@@ -8,6 +8,7 @@ from itertools import pairwise
 from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Document
 from ragdiag.stages.chunkers.breakpoints import distances_at_gaps, greatest
+from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import check_limits
 from ragdiag.stages.chunkers.sentence_fitting import SentenceFitting
 from ragdiag.stages.chunkers.sentences import SentenceFinder, find_sentences, name_of, sentences_of
@@ -106,9 +107,10 @@ class SemanticChunker:
         edges = [0, *(gap + 1 for gap in greatest(distances, self.percentile)), len(sentences)]
         segments = [sentences[first:stop] for first, stop in pairwise(edges) if first < stop]
         extents = [(segment[0][0], segment[-1][1]) for segment in segments]
-        fitting = SentenceFitting(text, counter(self.unit), size=self.size, overlap=self.overlap, where=where)
+        lengths = lengths_of(text, counter(self.unit))
+        fitting = SentenceFitting(lengths, size=self.size, overlap=self.overlap, where=where)
         chunks = []
-        for segment, extent, size in zip(segments, extents, fitting.lengths(extents), strict=True):
+        for segment, extent, size in zip(segments, extents, lengths(extents), strict=True):
             ranges = [extent] if size <= self.size else fitting.chunks(segment)
             chunks += [Chunk.of(document, piece) for piece in ranges]
         return chunks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
+from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import check_limits
 from ragdiag.stages.chunkers.sentence_fitting import SentenceFitting
 from ragdiag.stages.chunkers.sentences import SentenceFinder, find_sentences, name_of, sentences_of
@@ -68,7 +69,6 @@ class SentenceChunker:
         """The chunks of one document, in the order of the text; none where it is empty or whitespace."""
         where = f"document {document.id!r}"
         sentences = sentences_of(document.text, self.sentences, where=where)
-        fitting = SentenceFitting(
-            document.text, counter(self.unit), size=self.size, overlap=self.overlap, where=where
-        )
+        lengths = lengths_of(document.text, counter(self.unit))
+        fitting = SentenceFitting(lengths, size=self.size, overlap=self.overlap, where=where)
         return [Chunk.of(document, piece) for piece in fitting.chunks(sentences)]

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ragdiag.stages.chunkers.lengths import Range
+from ragdiag.stages.chunkers.lengths import Lengths, Range
 from ragdiag.stages.chunkers.merging import Fitting
 from ragdiag.stages.chunkers.splitting import SEPARATORS, trim
-from ragdiag.stages.tokens import TokenCounter
 
 __all__ = ["SentenceFitting"]
 
@@ -19,21 +18,17 @@ class SentenceFitting:
     """How the sentences of one text become chunks that fit.
 
     Args:
-        text: what all ranges are of.
-        counter: counts what a chunk takes.
+        lengths: counts ranges of the text.
         size: what a chunk may count.
         overlap: what the whole sentences that two chunks share may count.
         where: what the text is called in an error.
     """
 
-    def __init__(self, text: str, counter: TokenCounter, *, size: int, overlap: int, where: str) -> None:
-        self._cutting = Fitting(text, counter, size=size, overlap=overlap, separators=SEPARATORS, where=where)
+    def __init__(self, lengths: Lengths, *, size: int, overlap: int, where: str) -> None:
+        self.lengths = lengths
+        self._cutting = Fitting(lengths, size=size, overlap=overlap, separators=SEPARATORS, where=where)
         # Without separators nothing that fits is divided for the sake of an overlap.
         self._keeping = replace(self._cutting, separators=())
-
-    def lengths(self, ranges: Sequence[Range]) -> list[int]:
-        """What ranges of the text count."""
-        return self._cutting.lengths(ranges)
 
     def chunks(self, sentences: Sequence[Range]) -> list[Range]:
         """The ranges of the chunks over ``sentences`` (in order, with nothing but whitespace between them).
@@ -61,6 +56,6 @@ class SentenceFitting:
         for start, end in sentences:
             inside = places[bisect_right(places, start) : bisect_left(places, end)]
             edges = [start, *(inside if (start, end) in long else ()), end]
-            trimmed = (trim(self._cutting.text, *pair) for pair in pairwise(edges))
+            trimmed = (trim(self.lengths.text, *pair) for pair in pairwise(edges))
             parts += [part for part in trimmed if part[0] < part[1]]
         return parts

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
-from ragdiag.stages.chunkers.lengths import EncodedText, Range
+from ragdiag.stages.chunkers.lengths import EncodedText, Range, lengths_of
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.splitting import split, trim
 from ragdiag.stages.tokens import TokenCounter, counter
@@ -47,7 +47,7 @@ class TokenChunker:
         >>> chunker = TokenChunker(12, overlap=6, unit="characters")
         >>> text = "Goods may be returned."
         >>> [chunk.text for chunk in chunker.chunk(Document("returns", text))]
-        ['Goods may be', 'may be', 'be returned.']
+        ['Goods may be', 'be returned.']
     """
 
     size: int = 256
@@ -67,17 +67,11 @@ class TokenChunker:
         start, end = trim(document.text, 0, len(document.text))
         if start == end:
             return []
-        fitting = Fitting(
-            document.text,
-            counter(self.unit),
-            size=self.size,
-            overlap=self.overlap,
-            separators=_WORDS,
-            where=f"document {document.id!r}",
-        )
-        if isinstance(fitting.lengths, EncodedText):
-            ranges = list(_Windows(fitting, fitting.lengths).ranges(start, end))
+        lengths, where = lengths_of(document.text, counter(self.unit)), f"document {document.id!r}"
+        if isinstance(lengths, EncodedText):
+            ranges = list(_Windows(lengths, self.size, self.overlap, where).ranges(start, end))
         else:
+            fitting = Fitting(lengths, size=self.size, overlap=self.overlap, separators=_WORDS, where=where)
             ranges = fitting.chunks([(start, end)])
         return [Chunk.of(document, range_) for range_ in ranges]
 
@@ -86,8 +80,10 @@ class TokenChunker:
 class _Windows:
     """The windows over one encoded text, one after the other."""
 
-    fitting: Fitting
     lengths: EncodedText
+    size: int
+    overlap: int
+    where: str
 
     def ranges(self, start: int, end: int) -> Iterator[Range]:
         """The windows over ``start <= i < end``, which has no whitespace at its edges."""
@@ -100,47 +96,47 @@ class _Windows:
             start, stop = window
             if stop == end:
                 return
-            shared = self._shared(start, stop) if self.fitting.overlap else None
+            shared = self._shared(start, stop) if self.overlap else None
             window = None if shared is None else self._window(shared)
             if window is None or window[1] <= stop:
-                start = _next_visible(self.fitting.text, stop)
+                start = _next_visible(self.lengths.text, stop)
                 window = self._window(start)
 
     def _window(self, start: int) -> Range | None:
         """The longest window from ``start`` on that ends between tokens, or None where none fits."""
-        cuts, tokens, size = self.lengths.ends, self.lengths.tokens, self.fitting.size
+        cuts, tokens = self.lengths.ends, self.lengths.tokens
         before = bisect_right(cuts, start) - 1
-        at = bisect_right(tokens, tokens[before] + size) - 1
+        at = bisect_right(tokens, tokens[before] + self.size) - 1
         fitting: Range | None = None
         while at > before:
             window = self._whole(start, int(cuts[at]), since=start)
-            [number] = self.lengths([window]) if window else [size + 1]
-            if window and number <= size:
-                if fitting or number == size or at + 1 == len(cuts):
+            [number] = self.lengths([window]) if window else [self.size + 1]
+            if window and number <= self.size:
+                if fitting or number == self.size or at + 1 == len(cuts):
                     return window
                 fitting, at = window, at + 1  # the edges count less than they did in the text
             elif fitting:
                 return fitting
             else:
-                at -= max(number - size, 1)
+                at -= max(number - self.size, 1)
         return fitting
 
     def _shared(self, start: int, stop: int) -> int | None:
         """Where the overlap of ``(start, stop)`` with the next window begins; None where none fits."""
-        cuts, tokens, overlap = self.lengths.ends, self.lengths.tokens, self.fitting.overlap
+        cuts, tokens = self.lengths.ends, self.lengths.tokens
         last = bisect_right(cuts, stop) - 1
-        at = bisect_left(tokens, tokens[last] - overlap)
+        at = bisect_left(tokens, tokens[last] - self.overlap)
         while at < last:
             shared = self._whole(int(cuts[at]), stop, since=start) if cuts[at] > start else None
-            [number] = self.lengths([shared]) if shared else [overlap + 1]
-            if shared and number <= overlap:
+            [number] = self.lengths([shared]) if shared else [self.overlap + 1]
+            if shared and number <= self.overlap:
                 return shared[0]
-            at += max(number - overlap, 1)
+            at += max(number - self.overlap, 1)
         return None
 
     def _whole(self, start: int, end: int, *, since: int) -> Range | None:
         """The range without whitespace at its edges; None if nothing is left, or a grapheme is divided."""
-        text = self.fitting.text
+        text = self.lengths.text
         if any(
             not (place in (since, len(text)) or starts_grapheme(text, place, since=since))
             for place in (start, end)
@@ -151,7 +147,7 @@ class _Windows:
 
     def _parts(self, start: int, end: int) -> list[Range]:
         """The next token or grapheme, whichever is longer, in parts that fit."""
-        text, cuts = self.fitting.text, self.lengths.ends
+        text, cuts = self.lengths.text, self.lengths.ends
         stop = int(cuts[bisect_right(cuts, start)])
         if stop < end:
             stop = next_grapheme(text, stop, end, since=start)
@@ -159,12 +155,12 @@ class _Windows:
         parts = split(
             text,
             list(zip([part], self.lengths([part]), strict=True)),
-            limit=self.fitting.size,
-            size=self.fitting.size,
+            limit=self.size,
+            size=self.size,
             overhead=0,
             measure=self.lengths,
             separators=(),
-            where=self.fitting.where,
+            where=self.where,
         )
         return [part for part, _ in parts]
 

@@ -27,7 +27,8 @@ class SavedFaissRetriever:
     Args:
         path: the file; it is read when an index is built, and must come from where you trust, as FAISS reads
             it.
-        parameters: search-time parameters beside or in place of the saved ones.
+        parameters: search-time parameters beside or in place of the saved ones (``ht`` only in place: it
+            needs an index that was trained for it).
 
     Raises:
         ConfigError: a parameter that cannot work; on `build`, an index of other chunks or vectors, or no
