@@ -221,7 +221,7 @@ def _write_save(diagnosis: Diagnosis, path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from ragdiag.formats.jsonl import open_atomically
+    from ragdiag.files import open_atomically
 
     with open_atomically(path) as file:
         # Lone surrogates, which UTF-8 cannot hold, become "\udc80": in JSON that is how they are written.
@@ -240,7 +240,7 @@ def _check_outputs(outputs: Mapping[str, Path], inputs: Mapping[str, Path]) -> N
 
     Inputs are given by what they are called on the command line, outputs by their options without the dashes.
     """
-    from ragdiag.formats.jsonl import open_atomically
+    from ragdiag.files import open_atomically
 
     taken = {os.path.realpath(path): name for name, path in inputs.items()}
     for name, path in outputs.items():

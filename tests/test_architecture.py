@@ -22,7 +22,7 @@ MODULES = {
 }
 
 # What a group of modules may import, besides itself. The groups stand in the order of the data.
-BASE = ("errors", "records", "spans", "alignment", "progress")
+BASE = ("errors", "files", "records", "spans", "alignment", "progress")
 RUN = ("costs", "trace", "index", "pipeline")
 LAYERS = [
     ("base", BASE),

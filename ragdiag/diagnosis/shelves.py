@@ -29,7 +29,7 @@ from ragdiag.diagnosis.repairs import under_new_id
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Request
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Searcher, Vectors
+from ragdiag.stages.protocols import Searcher, Vectors, recipe_of
 
 __all__ = ["UNCHANGED", "Edit", "Found", "Job", "Place", "Shelf", "View"]
 
@@ -204,9 +204,12 @@ class Shelf:
             for number, vector in replaced.items():
                 matrix[number] = vector
         chunks = (*index.chunks, *added)
+        retriever = index.pipeline.retriever
+        if added or replaced:  # a finished index cannot hold them
+            retriever = recipe_of(retriever)
         allowance.count(indexes=1)
         with calling("retriever"):
-            searcher = boundary.build_index(index.pipeline.retriever, chunks, matrix)
+            searcher = boundary.build_index(retriever, chunks, matrix)
         return cls(
             Index(index.pipeline, index.documents, chunks, matrix, searcher), len(index.chunks), allowance
         )

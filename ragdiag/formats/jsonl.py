@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from ragdiag.errors import ConfigError, DataError
+from ragdiag.files import open_atomically
 
-__all__ = ["located", "open_atomically", "read_lines", "write_lines"]
+__all__ = ["located", "read_lines", "write_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -78,34 +76,6 @@ def write_lines(path: str | Path, objects: Iterable[Mapping[str, Any]]) -> None:
         for number, value in enumerate(objects, start=1):
             with located(f"{path}:{number}"):
                 file.write(_encode(dict(value)))
-
-
-@contextmanager
-def open_atomically(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that becomes ``path`` when the block ends, and vanishes if the block raises.
-
-    It lies beside its target until then, so that a crash leaves no half file. Links are followed, and
-    the permissions of a file that is replaced are kept.
-
-    Raises:
-        DataError: the file cannot be written, or ``path`` is there and is no regular file.
-    """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise DataError(f"{path}: cannot be written: it is there and is not a regular file")
-    draft = target.with_name(f".ragdiag-{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            if target.exists():
-                shutil.copymode(target, draft)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _decode(line: bytes, offset: int) -> str:

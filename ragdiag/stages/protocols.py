@@ -28,6 +28,7 @@ __all__ = [
     "Vectors",
     "arms_of",
     "budget_of",
+    "recipe_of",
     "similarity_of",
     "token_counts",
     "uses_vectors",
@@ -90,6 +91,7 @@ class Retriever(Protocol):
         metric: ``"cosine"``, ``"dot"`` or ``"l2"``: what its index computes.
         arms: the retrievers that it fuses.
         uses_vectors (bool): False for one that searches texts alone (True is assumed).
+        recipe: for one that brings a finished index: the retriever that builds such an index over any chunks.
     """
 
     def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
@@ -142,6 +144,16 @@ def uses_vectors(retriever: Retriever) -> bool:
         return bool(declared)
     arms = arms_of(retriever)
     return any(map(uses_vectors, arms)) if arms else True
+
+
+def recipe_of(retriever: Retriever) -> Retriever:
+    """What builds an index like a retriever's over any chunks: what it declares as ``recipe``, else itself.
+
+    A retriever that brings a finished index cannot build one over other chunks, as the re-runs of a
+    diagnosis need it.
+    """
+    recipe: Retriever = getattr(retriever, "recipe", retriever)
+    return recipe
 
 
 def budget_of(packer: Packer | None) -> int | None:

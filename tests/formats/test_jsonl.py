@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragdiag.errors import DataError
-from ragdiag.formats.jsonl import located, open_atomically, read_lines, write_lines
+from ragdiag.files import open_atomically
+from ragdiag.formats.jsonl import located, read_lines, write_lines
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 JSON = st.recursive(

@@ -282,7 +282,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         SavedFaissRetriever(tmp_path).build(CHUNKS, VECTORS)
-    with pytest.raises(DataError, match="cannot be written: Is a directory"):
+    with pytest.raises(DataError, match="cannot be written: it is there and is not a regular file"):
         save(tmp_path, FaissRetriever("Flat"))
     assert list(tmp_path.iterdir()) == []
 

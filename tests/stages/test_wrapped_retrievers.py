@@ -241,6 +241,16 @@ def test_more_is_asked_for_only_until_there_are_enough() -> None:
     assert inner.asked == [6]
 
 
+def test_a_retriever_that_repeats_itself_is_not_asked_for_ever() -> None:
+    @dataclass(frozen=True)
+    class Repeating(Fixed):
+        def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
+            return [[Hit(CHUNKS[4].id, 1.0)] * n for _ in requests]
+
+    searcher = DistinctRetriever(Repeating([])).build(CHUNKS, None)
+    assert searcher.search(REQUESTS[:2], 7) == [[Hit(CHUNKS[4].id, 1.0)]] * 2
+
+
 # --- in a pipeline
 
 DOCUMENTS = [

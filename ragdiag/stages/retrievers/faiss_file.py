@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.errors import DataError
+from ragdiag.files import open_atomically
 from ragdiag.stages.protocols import Similarity, Vectors
 
 __all__ = ["FaissFile", "read_recipe", "sketch_of"]
@@ -61,24 +60,14 @@ class FaissFile:
             "dimension": self.dimension,
         }
         index = faiss.serialize_index(self.index)
-        target = Path(os.path.realpath(path))
-        draft = target.with_name(f".ragdiag-{secrets.token_hex(8)}.tmp")
-        try:
-            with draft.open("xb") as file:
-                np.savez(
-                    file,
-                    about=_from_json(about),
-                    chunk_ids=_from_json(list(self.chunk_ids)),
-                    sketch=self.sketch,
-                    index=index,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
-        finally:
-            draft.unlink(missing_ok=True)
+        with open_atomically(path) as file:
+            np.savez(
+                file,
+                about=_from_json(about),
+                chunk_ids=_from_json(list(self.chunk_ids)),
+                sketch=self.sketch,
+                index=index,
+            )
 
     @classmethod
     def read(cls, path: str | Path) -> FaissFile:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Hit, Request
-from ragdiag.stages.protocols import Retriever, Searcher, Vectors, uses_vectors
+from ragdiag.stages.protocols import Retriever, Searcher, Vectors, recipe_of, uses_vectors
 from ragdiag.stages.ranking import order_by_score
-from ragdiag.stages.retrievers.wrapping import known_rows, recipe_of
+from ragdiag.stages.retrievers.wrapping import known_rows
 
 __all__ = ["HybridRetriever"]
 

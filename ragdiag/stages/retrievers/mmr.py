@@ -103,8 +103,8 @@ def _greedily(
 ) -> list[tuple[int, float]]:
     """The places of the chosen, at most ``n``, with the values that they had when they were chosen.
 
-    These values never increase, as a ranking's scores must not. A candidate's redundancy is a maximum over
-    more and more cosines, and begins at -1, which none is below, so that its value can only fall. Whoever is
+    These values never increase, as a ranking's scores must not. A candidate's redundancy begins at -1, the
+    lowest cosine, and is a maximum over more and more of them, so that its value can only fall. Whoever is
     chosen was a candidate one step before, worth at least as much then, and not more than the one that was
     chosen in its place. Rounding keeps that: it is monotone. And of two that are chosen at the same value,
     the second was worth that value, too, when the first was chosen, so the first stands first in the input.
@@ -130,7 +130,7 @@ def _unit_rows(vectors: Vectors) -> NDArray[np.float64]:
 
 
 def _cosines(one: NDArray[np.float64], units: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The cosines of unit rows with one of them; rounding may not take them beyond -1 and 1."""
+    """The cosines of unit rows with one of them."""
     # Row by row, unlike a matrix product, so that equal rows get equal cosines to the last bit.
-    products: NDArray[np.float64] = (units * one).sum(axis=1)
-    return products.clip(-1, 1)
+    cosines: NDArray[np.float64] = (units * one).sum(axis=1)
+    return cosines

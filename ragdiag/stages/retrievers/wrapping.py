@@ -8,9 +8,9 @@ from typing import Self
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Hit
-from ragdiag.stages.protocols import Retriever, Similarity
+from ragdiag.stages.protocols import Retriever, Similarity, recipe_of
 
-__all__ = ["AroundOne", "known_rows", "recipe_of"]
+__all__ = ["AroundOne", "known_rows"]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,6 @@ class AroundOne:
     def recipe(self) -> Self:
         """The same around what builds such an index over any chunks."""
         return replace(self, retriever=recipe_of(self.retriever))
-
-
-def recipe_of(retriever: Retriever) -> Retriever:
-    """What builds an index like a retriever's over any chunks: what it declares as ``recipe``, else itself.
-
-    A retriever that brings a finished index cannot build one over other chunks, as the re-runs of a
-    diagnosis need it.
-    """
-    recipe: Retriever = getattr(retriever, "recipe", retriever)
-    return recipe
 
 
 def known_rows(hits: Sequence[Hit], row_of: Mapping[str, int], retriever: Retriever) -> list[int]:
