@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import chonkie
@@ -33,9 +34,13 @@ from ragdiag import Chunker, Document, RecursiveChunker, TokenChunker
 from ragdiag.testing import hostile_documents
 
 SIZE = 400
-ROUNDS = 2
-LANGUAGES = ("en_US", "de_DE", "ru_RU", "el_GR", "ar_AA", "he_IL", "fa_IR", "zh_CN", "ja_JP", "th_TH", "vi_VN")
-MEGABYTES = (3,)
+ROUNDS = 7
+LANGUAGES = (
+    *("en_US", "de_DE", "ru_RU", "el_GR", "ar_AA", "he_IL"),
+    *("fa_IR", "zh_CN", "ja_JP", "th_TH", "vi_VN"),
+)
+MEGABYTES = (12, 25, 50, 100)
+PEERS = ("tiktoken", "chonkie", "semchunk", "langchain-text-splitters", "faker")
 SECONDS = 60  # what a library may take for the hostile texts
 
 Located = tuple[str, int | None]
@@ -88,9 +93,7 @@ def contenders(encoding: tiktoken.Encoding) -> list[Contender]:
             f"ragdiag RecursiveChunker, overlap {half}",
             ours(RecursiveChunker(SIZE, overlap=half, unit=unit)),
         ),
-        Contender(
-            f"ragdiag TokenChunker, overlap {half}", ours(TokenChunker(SIZE, overlap=half, unit=unit))
-        ),
+        Contender(f"ragdiag TokenChunker, overlap {half}", ours(TokenChunker(SIZE, overlap=half, unit=unit))),
         Contender("chonkie RecursiveChunker", of_chonkie(chonkie_recursive)),
         Contender("chonkie TokenChunker", of_chonkie(chonkie_token)),
         Contender("semchunk", semchunk_chunks),
@@ -251,18 +254,19 @@ def table(rows: dict[str, dict[str, dict[str, Any]]], sizes: dict[str, dict[int,
         for kind, by_size in sizes.items()
         for megabytes, found in by_size.items()
     )
+    versions = ", ".join(f"{name} {version(name)}" for name in PEERS)
     return f"""# Chunkers at {SIZE} cl100k tokens
 
 Time: median ratio to tiktoken encoding the texts once, {ROUNDS} rounds. An offset is wrong where another text
 stands there, or where it does not come after the one before; a character is lost where no chunk at a right
-offset holds it. Over the limit: counted by encoding the chunk by itself.
+offset holds it. Over the limit: counted by encoding the chunk by itself. Beside {versions}.
 
 {text}
 
 ## One document
 
-Time is the processor's, and its ratio to encoding the text in parts of a million characters; memory is what the
-process took at most beyond the text, its chunks included.
+Time is the processor's, and its ratio to encoding the text in parts of a million characters; memory is what
+the process took at most beyond the text, its chunks included.
 
 | chunker | million characters | chunks | seconds | ratio | bytes per character |
 | --- | --- | --- | --- | --- | --- |

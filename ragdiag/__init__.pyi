@@ -16,15 +16,23 @@ from .errors import (
     StageError,
 )
 from .formats import (
+    read_beir,
     read_documents,
     read_pipeline,
+    read_qrels,
     read_queries,
+    read_run,
     read_trace,
+    write_beir,
     write_documents,
+    write_qrels,
     write_queries,
+    write_run,
     write_trace,
 )
 from .index import Index
+from .measures.evaluation import Evaluation, evaluate
+from .measures.runs import chunk_run, document_run
 from .pipeline import Pipeline
 from .records import Chunk, Document, Evidence, Hit, Query, Request, Span, WholeDocument
 from .stages.chunkers import (
@@ -72,6 +80,7 @@ __all__ = [
     "Document",
     "DuplicateFilter",
     "Embedder",
+    "Evaluation",
     "Evidence",
     "ExactRetriever",
     "Explanation",
@@ -116,14 +125,23 @@ __all__ = [
     "Trace",
     "WholeDocument",
     "WorkEstimate",
+    "chunk_run",
     "compare",
     "diagnose",
+    "document_run",
+    "evaluate",
+    "read_beir",
     "read_documents",
     "read_pipeline",
+    "read_qrels",
     "read_queries",
+    "read_run",
     "read_trace",
+    "write_beir",
     "write_documents",
+    "write_qrels",
     "write_queries",
+    "write_run",
     "write_trace",
 ]
 

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ragdiag import BM25Retriever, Pipeline, read_documents
+import ragdiag
+from ragdiag import BM25Retriever, Pipeline, Query, RecursiveChunker, read_documents
 from ragdiag.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +47,7 @@ def test_the_ten_lines_of_python_run() -> None:
 def test_a_stage_of_ones_own_is_a_stage() -> None:
     names: dict[str, object] = {}
     exec("import ragdiag as rd\n" + blocks("python")[1], names)  # noqa: S102
+    exec(blocks("python")[2], names)  # noqa: S102
     chunker = names["ParagraphChunker"]()  # type: ignore[operator]
     pipeline = Pipeline(chunker=chunker, retriever=BM25Retriever())
     chunks = pipeline.index(read_documents("docs")).chunks
@@ -54,6 +56,21 @@ def test_a_stage_of_ones_own_is_a_stage() -> None:
         "Goods may be sent back within 30 days of delivery.",
         "Refunds take five days.\n",
     ]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_judged_documents_are_evaluated_as_written() -> None:
+    names: dict[str, object] = {
+        "rd": ragdiag,
+        "pipeline": Pipeline(chunker=RecursiveChunker(), retriever=BM25Retriever()),
+        "documents": read_documents("docs"),
+        "queries": [Query("q", "How long do refunds take?")],
+        "qrels": {"q": {"returns": 1}},
+    }
+    *lines, last = blocks("python")[3].strip().splitlines()
+    exec("\n".join(lines), names)  # noqa: S102
+    means = eval(last, names)  # noqa: S307
+    assert means["value"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_diagnose_command_runs_as_written(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,7 @@ SOURCES = {"d": Document("d", "one  two"), "empty": Document("empty", "")}
     [
         (Evidence.of(Span("x", 0, 3)), "names document 'x', which is not among the 2 sources"),
         (Evidence.of(WholeDocument("x")), "names document 'x', which is not among the 2 sources"),
+        (Evidence.of(WholeDocument("d"), WholeDocument("x")), "names document 'x', which is not among"),
         (Evidence.of(Span("d", 5, 9)), "span 5-9 lies outside document 'd', which has 8 characters"),
         (Evidence.of(Span("empty", 0, 1)), "span 0-1 lies outside document 'empty', which has 0 characters"),
         (Evidence.of(Span("d", 3, 5)), "span 3-5 of document 'd' is only whitespace"),

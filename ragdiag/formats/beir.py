@@ -24,7 +24,7 @@ from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_g
 from ragdiag.records import Document, Evidence, Query, WholeDocument
 
 if TYPE_CHECKING:
-    from ragdiag.measures.evaluation import Qrels
+    from ragdiag.measures import Qrels
 
 __all__ = ["BeirDataset", "document_evidence", "read_beir", "write_beir"]
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from numbers import Real
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located
 from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_grade, text_lines, write_text
+from ragdiag.measures.runs import Rankings
 from ragdiag.stages.ranking import order_by_score
 
 if TYPE_CHECKING:
-    from ragdiag.measures.evaluation import Qrels, Ranking, Run
+    from ragdiag.measures import Qrels, Run
 
 __all__ = ["read_qrels", "read_run", "write_qrels", "write_run"]
 
@@ -45,31 +45,31 @@ def read_run(path: str | Path) -> dict[str, dict[str, float]]:
             cannot be read or has no line.
     """
     run = by_query(path, _scored(path))
-    return {query: dict(_best_first(scores)) for query, scores in run.items()}
+    return {query: dict(_best_first(list(scores.items()))) for query, scores in run.items()}
 
 
 def write_run(path: str | Path, run: Run, *, tag: str = "ragdiag") -> None:
     """Write a run file that `read_run` reads back as the same scores, to the last bit.
 
-    Best first, with ranks from 1; equal scores keep the order given. (trec_eval, and so
-    `ragdiag.evaluate` of what was read back, puts these in an order of its own, by id.) A query that found
-    nothing has no line.
+    Best first, with ranks from 1; equal scores keep the order given. (trec_eval does not, nor does
+    `ragdiag.evaluate` with what was read back: both order them by id.) A query that found nothing has no
+    line.
 
     Args:
         path: where to.
-        run: scores by query and document, or hits by query.
+        run: for each query scores by document, or pairs of document and score or hits, best first.
         tag: the name of the run, the last field of every line.
 
     Raises:
-        DataError: there is no line to write, an id or the tag is empty or holds whitespace, a score is not
-            finite, or a document is twice among the hits of a query. Nothing is written then.
+        DataError: there is no line to write, an id or the tag is empty or holds whitespace, a score is no
+            finite number, a sequence is not best first or has a document twice. Nothing is written then.
     """
     with located(str(path)):
         check_writable(tag, "tag", _NEVER)
         lines = [
             f"{query} Q0 {document} {rank} {score!r} {tag}\n"
-            for query, ranking in run.items()
-            for rank, (document, score) in enumerate(_best_first(_scores(query, ranking)), start=1)
+            for query, found in _checked(run)
+            for rank, (document, score) in enumerate(_best_first(found), start=1)
         ]
         if not lines:
             raise DataError("no results to write")
@@ -142,27 +142,17 @@ def _graded(path: str | Path, grades: Mapping[int, int] | None) -> Iterator[tupl
         yield number, query, document, grade if grades is None else grades[grade]
 
 
-def _best_first(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    documents = list(scores)
-    for place in order_by_score(list(scores.values())).tolist():
-        yield documents[place], scores[documents[place]]
+def _checked(run: Run) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Each query with its documents and their scores, whatever form its ranking has."""
+    rankings = Rankings.of(run, run)
+    scores = rankings.scores.tolist()
+    for query, documents, start in zip(run, rankings.ids, rankings.bounds.tolist(), strict=False):
+        check_writable(query, "query id", _NEVER)
+        for document in documents:
+            check_writable(document, f"query {query!r}: document id", _NEVER)
+        yield query, list(zip(documents, scores[start : start + len(documents)], strict=True))
 
 
-def _scores(query: str, ranking: Ranking) -> dict[str, float]:
-    """The scores of one query, checked."""
-    check_writable(query, "query id", _NEVER)
-    scores: dict[str, float] = {}
-    pairs = ranking.items() if isinstance(ranking, Mapping) else ((h.chunk_id, h.score) for h in ranking)
-    for document, score in pairs:
-        check_writable(document, f"query {query!r}: document id", _NEVER)
-        if document in scores:
-            raise DataError(f"query {query!r}: {document!r} is twice among its hits")
-        with located(f"query {query!r}: score of {document!r}"):
-            scores[document] = _finite(score)
-    return scores
-
-
-def _finite(score: object) -> float:
-    if isinstance(score, bool) or not isinstance(score, Real) or not math.isfinite(score):
-        raise DataError(f"expected a finite number, got {score!r}")
-    return float(score)
+def _best_first(found: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    for place in order_by_score([score for _, score in found]).tolist():
+        yield found[place]

@@ -141,6 +141,9 @@ def test_the_pieces_of_a_chunk_with_several_spans_are_looked_at_one_by_one() -> 
     far = Chunk.of(DOCUMENT, words(2, 4), words(9, 11))
     [made] = chunks_for(Evidence.of(said(1, 3)), [chunk(0, 2), far])
     assert made.spans == (said(0, 4),)
+    elsewhere = replace(far, spans=(said(2, 4), said(0, 6, "e")))
+    [made] = chunks_for(Evidence.of(said(1, 3)), [chunk(0, 2), elsewhere])
+    assert made.spans == (said(0, 4),), "offsets of another document mean nothing"
     near = Chunk.of(DOCUMENT, words(1, 2), words(3, 5))
     [made] = chunks_for(Evidence.of(said(1, 4)), [near, chunk(2, 3, metadata={"lang": "fr"})])
     assert (made.spans, made.metadata["lang"]) == ((said(1, 5),), "en"), "two words against one"
@@ -260,6 +263,24 @@ def test_a_window_holds_what_it_is_around(inner: str, outer: str, length: int, w
     assert TEXT[slice(*window_around(TEXT, at[inner], at[outer], length))] == window
 
 
+@pytest.mark.parametrize(
+    ("text", "inner", "length", "window"),
+    [
+        ("a b c d e", "c", 3, "c"),
+        ("a b c d e", "c", 5, "b c d"),
+        ("aa  bb  cc  dd  ee", "cc", 10, "bb  cc  dd"),
+        ("aa  bb  cc  dd  ee", "cc", 12, "bb  cc  dd"),
+        ("   aa", "", 2, " "),
+        (" aa bb", "", 5, " aa"),
+    ],
+)
+def test_blanks_are_no_words(text: str, inner: str, length: int, window: str) -> None:
+    """And a window is never empty."""
+    at = text.index(inner)
+    found = window_around(text, (at, at + len(inner)), (0, len(text)), length)
+    assert text[slice(*found)] == window
+
+
 @given(st.text("ab \n", min_size=1, max_size=30), st.integers(0, 35), st.data())
 def test_a_window_is_of_whole_words_and_no_longer_than_asked(
     text: str, length: int, data: st.DataObject
@@ -342,6 +363,8 @@ def test_chunks_are_numbered_through() -> None:
     unit = lost_unit(PIECES, UNIT, added=[IDEAL, chunk(8, 9)])
     assert (unit.label, unit.added_numbers) == ("retriever", (6, 7))
     assert [unit.chunk(n) for n in range(8)] == [*PIECES, IDEAL, chunk(8, 9)]
+    assert "chunks=" not in repr(unit)
+    assert "tokens=" not in repr(unit)
 
 
 def test_carried_is_the_coverage_by_each_chunk_that_holds_any() -> None:
@@ -413,6 +436,7 @@ def test_it_fits_where_k_chunks_within_the_budget_carry_it(
 
 def test_it_fits_in_chunks_of_the_run_and_where_enough_of_it_does() -> None:
     assert not lost_unit(PIECES, UNIT, added=[IDEAL], top_k=1).fits
+    assert lost_unit(PIECES, UNIT, added=[IDEAL], top_k=2).fits
     assert lost_unit(PIECES, UNIT, top_k=1, min_coverage=0.6).fits
     assert not lost_unit(PIECES, UNIT, top_k=1, min_coverage=0.7).fits
 

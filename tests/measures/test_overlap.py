@@ -240,6 +240,12 @@ def test_an_empty_ranking_is_worth_nothing(kind: type[SpanMeasure]) -> None:
     assert kind()(Delivery(**EMPTY)) == 0
 
 
+def test_a_delivery_takes_numbers_of_any_kind() -> None:
+    zeros_and_ones = Delivery(**{**HALVES, "relevant": [0, 1], "unit_coverage": [[False], [False], [True]]})
+    assert ContextPrecision()(zeros_and_ones) == 0.5
+    assert Recall(2)(zeros_and_ones) == 1
+
+
 def test_first_ranks_are_the_prefix_that_completes_a_unit() -> None:
     coverage = [[0, 0, 0], [0.5, 0, 1], [1, 0.9, 1]]
     delivery = Delivery(
@@ -353,16 +359,17 @@ def test_what_was_not_counted_cannot_be_measured() -> None:
         ("unit_coverage", [[], [], []], "at least one unit"),
         ("unit_coverage", [0, 0.5, 1], "at least one unit"),
         ("unit_coverage", [[0], [1]], r"shape \(3, 1\) for 2 chunks, got \(2, 1\)"),
-        ("unit_coverage", [[0.5], [0.5], [1]], "must be 0 for the empty prefix"),
+        ("unit_coverage", [[0.25], [0.5], [1]], r"must be 0 for the empty prefix, got \[0.25\]"),
         ("unit_coverage", [[0], [1], [0.5]], "never fall"),
         ("unit_coverage", [[0], [0.5], [1.5]], r"stay in \[0, 1\]"),
         ("unit_coverage", [[0], [np.nan], [1]], "never fall"),
         ("evidence_characters", [0, 10], "evidence_characters must have shape"),
+        ("evidence_characters", [1, 10, 20], "first 0 chunks have 0 characters but 1"),
         ("evidence_characters", [0, 41, 41], "first 1 chunks have 40 characters but 41"),
         ("missing_characters", [20, 10, -1], "missing_characters must be >= 0, got -1"),
         ("chunk_characters", [[40, 40]], r"chunk_characters must have shape \(2,\)"),
         ("relevant", [True], "relevant must have shape"),
-        ("tokens", [1, -2], "tokens must be >= 0, got -2"),
+        ("tokens", [0, -2], "tokens must be >= 0, got -2"),
         ("tokens", [1, 2, 3], "tokens must have shape"),
         ("touching", (30, 20), "touching must be"),
     ],

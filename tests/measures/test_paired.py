@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import product
 
 import numpy as np
@@ -112,6 +112,35 @@ def test_under_twenty_queries_nothing_is_shown() -> None:
     assert (few.shown, enough.shown) == (False, True)
 
 
+def test_five_percent_is_significant() -> None:
+    found = Difference(0, 0.5, 0.5, 0.1, 0.9, p=0.05, n=20, changed=8, needed=0.4, method="by hand")
+    assert found.shown
+    assert not replace(found, p=0.0501).shown
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(SHARES), st.sampled_from(SHARES)), min_size=7, max_size=9), documents
+)
+def test_needed_is_in_units_of_the_error_that_documents_share(
+    found: list[tuple[float, float]], documents: list[list[str]]
+) -> None:
+    needs = documents[: len(found)]
+    clusters = Clusters.of(needs)
+    if clusters.sharing.nnz == len(found) ** 2:
+        return
+    differences = [y - x for x, y in found]
+    sizes = enumerate_flips(differences, needs)
+    significant = [
+        size for size in sizes.values() if np.mean([s >= size - 1e-8 for s in sizes.values()]) <= 0.05
+    ]
+    difference = paired_difference(*values(found), clusters=clusters)
+    if significant and difference.value:
+        error = abs(difference.value) / sizes[0]
+        assert difference.needed == pytest.approx(min(significant) * error)
+    else:
+        assert not significant or difference.needed
+
+
 def test_two_that_are_the_same_do_not_differ() -> None:
     values = [0.2, 0.1 + 0.2, 1.0] * 10
     same = paired_difference(values, [0.2, 0.3, 1.0] * 10)  # 0.1 + 0.2 is not 0.3
@@ -136,9 +165,20 @@ def test_which_one_is_called_a_changes_nothing_but_signs(
     assert forth.value == pytest.approx(forth.b - forth.a)
 
 
+def test_nor_does_it_where_gains_and_losses_cancel_out() -> None:
+    a, b = [0.0, 0.5, 0.3, 0.3], [0.5, 0.0, 0.3, 0.3]
+    forth, back = paired_difference(a, b, resamples=199), paired_difference(b, a, resamples=199)
+    assert forth.value == 0
+    assert -forth.low != forth.high, "which of two mirror images is resampled does matter"
+    assert (back.low, back.high) == (-forth.high, -forth.low)
+
+
 def test_the_same_question_gets_the_same_answer() -> None:
     a, b = np.random.default_rng(0).random((2, 50))
     assert astuple(paired_difference(a, b)) == astuple(paired_difference(a, b))
+    few = paired_difference(a, b, resamples=99)
+    assert (few.low, few.high) != (paired_difference(a, b).low, paired_difference(a, b).high)
+    assert few.p * 100 == pytest.approx(round(few.p * 100))
     other = paired_difference(a, b, seed=1)
     assert other != paired_difference(a, b)
     assert (other.low, other.high, other.p) == pytest.approx(
@@ -156,6 +196,51 @@ def test_of_many_queries_it_is_that_of_the_mean_of_their_differences() -> None:
     assert (difference.low, difference.high) == pytest.approx(
         stats.norm.interval(0.95, (b - a).mean(), error), abs=0.1 * error
     )
+
+
+def resampled_ends(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Percentiles of the mean of queries drawn at random, with half a query more each way, and its center."""
+    half = max(abs(d) for d in differences) * 0.5**0.5
+    padded = np.array([*differences, half, -half])
+    means = np.random.default_rng(8).choice(padded, size=(100_000, len(padded))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(padded.mean()), float(high)
+
+
+@pytest.mark.parametrize("differences", [[0.01, 0.02, -0.01], [0.03, 0.01, 0.02, 0.02, -0.01]])
+def test_of_few_queries_it_is_the_percentile_bootstrap_expanded_as_t_asks(differences: list[float]) -> None:
+    low, center, high = resampled_ends(differences)
+    n = len(differences) + 2
+    wider = (n / (n - 1)) ** 0.5 * stats.t.isf(0.025, n - 1) / stats.norm.isf(0.025)
+    found = paired_difference([0.5] * (n - 2), [0.5 + d for d in differences])
+    assert center - found.low == pytest.approx(wider * (center - low), rel=0.03)
+    assert found.high - center == pytest.approx(wider * (high - center), rel=0.03)
+
+
+CLUSTERED = [0.0311, 0.0236, -0.0073, -0.0187, 0.0129, 0.0094, 0.0283, 0.0405, 0.0018, -0.0122]
+
+
+@pytest.mark.parametrize(
+    ("labels", "equal"), [([0, 0, 1, 1, 2, 2, 3, 3, 4, 4], 5), ([0] * 8 + [1, 1], 100 / 68)]
+)
+def test_of_few_clusters_it_is_wider_by_their_error_and_degrees_of_freedom(
+    labels: list[int], equal: float
+) -> None:
+    low, center, high = resampled_ends(CLUSTERED)
+    deviations = np.array(CLUSTERED) - np.mean(CLUSTERED)
+    together = sum(deviations[np.array(labels) == label].sum() ** 2 for label in set(labels))
+    ratio = (equal / (equal - 1) * together / (deviations**2).sum()) ** 0.5
+    wider = (12 / 11) ** 0.5 * ratio * stats.t.isf(0.025, max(equal - 1, 1)) / stats.norm.isf(0.025)
+    found = paired_difference([0.5] * 10, [0.5 + d for d in CLUSTERED], clusters=separate(labels))
+    assert center - found.low == pytest.approx(wider * (center - low), rel=0.03)
+    assert found.high - center == pytest.approx(wider * (high - center), rel=0.03)
+
+
+def test_clusters_never_make_it_narrower() -> None:
+    a, b = [0.5] * 12, [0.5, 0.52] * 6
+    clustered = paired_difference(a, b, clusters=separate([i // 2 for i in range(12)]))
+    alone = paired_difference(a, b)
+    assert (clustered.low, clustered.high) == (alone.low, alone.high)
 
 
 def test_few_queries_that_differ_are_not_known_for_sure() -> None:
@@ -240,6 +325,9 @@ def test_where_no_query_differs_each_cluster_counts_once() -> None:
     clustered = paired_difference([1] * 100, [1] * 100, clusters=separate(labels))
     assert clustered.high == pytest.approx(together.high, rel=0.05)
     assert clustered.high > 2 * alone.high
+    dominated = paired_difference([1] * 10, [1] * 10, clusters=separate([0] * 9 + [1]))
+    one = paired_difference([1], [1])
+    assert (dominated.low, dominated.high) == (one.low, one.high), "worth 1.2 clusters"
     steady = paired_difference([0.1] * 100, [0.3] * 100, clusters=separate(labels))
     assert steady.low < 0.2 < steady.high < 0.3
 
@@ -259,6 +347,10 @@ def test_the_method_says_what_was_done(labels: list[int], method: str) -> None:
     assert found.method == f"paired bootstrap and sign flips, {method}"
     if method.startswith("by query"):
         assert astuple(found)[:-1] == astuple(paired_difference(a, b))[:-1]
+
+
+def test_one_query_shares_documents_with_no_other() -> None:
+    assert paired_difference([0], [1], clusters=separate([0])) == paired_difference([0], [1])
 
 
 # What cannot be

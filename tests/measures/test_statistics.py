@@ -173,8 +173,9 @@ def test_one_cluster_says_that_its_interval_by_query_understates() -> None:
     assert (alone.low, alone.high) == (by_query.low, by_query.high)
 
 
-def test_clusters_of_one_query_are_no_clusters() -> None:
-    assert interval([1, 0, 1], clusters=separate("abc")) == interval([1, 0, 1])
+@pytest.mark.parametrize("values", [[1, 0, 1], [1]])
+def test_clusters_of_one_query_are_no_clusters(values: list[int]) -> None:
+    assert interval(values, clusters=separate("abc"[: len(values)])) == interval(values)
 
 
 @given(graded, st.sampled_from([0.9, 0.95]))
@@ -197,6 +198,16 @@ def test_more_confidence_is_wider() -> None:
     values = [0.2, 0.5, 0.9, 1.0]
     narrow, wide = interval(values, confidence=0.8), interval(values, confidence=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
+    for confidence in (0.8, 0.99):
+        estimate = interval([1, 1, 0, 1], confidence=confidence)
+        assert (estimate.low, estimate.high) == wilson(0.75, 4, confidence=confidence)
+
+
+def test_values_may_be_of_any_kind_of_number() -> None:
+    values = [0.1, 0.2, 0.7]
+    single = np.array(values, dtype=np.float32)
+    assert interval(single) == interval(single.tolist())
+    assert interval(np.array([True, False])) == interval([1, 0])
 
 
 def test_rounding_beyond_the_ends_is_forgiven() -> None:
@@ -211,10 +222,10 @@ def test_no_query_is_no_mean() -> None:
 @pytest.mark.parametrize(
     ("values", "clusters", "message"),
     [
-        ([0.5, 1.5], None, r"in \[0, 1\], got 1.5 at position 1"),
+        ([0.5, 1.5], None, r"^interval: values must be in \[0, 1\], got 1.5 at position 1"),
         ([0.5, float("nan")], None, "got nan at position 1"),
         ([[0.5]], None, r"got shape \(1, 1\)"),
-        ([0.5, 1], separate("a"), "clusters of 1 queries given for 2 values"),
+        ([0.5, 1], separate("a"), "^interval: clusters of 1 queries given for 2 values"),
     ],
 )
 def test_values_that_cannot_be_are_explained(
