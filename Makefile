@@ -23,7 +23,7 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about an hour).
 	$(BIN)/python benchmarks/span_recall.py
-	$(BIN)/python benchmarks/scifact.py
+	$(BIN)/python benchmarks/document_retrieval.py
 	$(BIN)/python benchmarks/chunker_speed.py
 	$(BIN)/python benchmarks/ledger_cost.py
 	$(BIN)/python benchmarks/verdict_cost.py

@@ -30,7 +30,7 @@ from faker import Faker
 from langchain_text_splitters import RecursiveCharacterTextSplitter, TokenTextSplitter
 from real_data import cl100k, spans_data, write_result
 
-from ragdiag import Chunker, Document, RecursiveChunker, TokenChunker
+from ragdiag import Document, RecursiveChunker, TokenChunker
 from ragdiag.testing import hostile_documents
 
 SIZE = 400
@@ -47,58 +47,86 @@ Located = tuple[str, int | None]
 """A chunk's text and where it starts, or None where the library does not say."""
 
 
+Chunk = Callable[[str], Sequence[Located]]
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A library's chunker: from texts to chunks with offsets."""
+    """A library's chunker. It is made anew for every round, so that none remembers what it counted before."""
 
     name: str
-    chunk: Callable[[str], Sequence[Located]]
+    make: Callable[[], Chunk]
 
 
-def ours(chunker: Chunker) -> Callable[[str], Sequence[Located]]:
+def ours(kind: type[RecursiveChunker | TokenChunker], overlap: int = 0) -> Callable[[], Chunk]:
     """One of ragdiag's chunkers, records and all."""
-    return lambda text: [(c.text, c.spans[0].start) for c in chunker.chunk(Document("d", text))]
+
+    def make() -> Chunk:
+        chunker = kind(SIZE, overlap=overlap, unit="cl100k_base")
+        return lambda text: [(c.text, c.spans[0].start) for c in chunker.chunk(Document("d", text))]
+
+    return make
 
 
-def contenders(encoding: tiktoken.Encoding) -> list[Contender]:
-    """Every chunker at 400 tokens; without an overlap but where the name says so."""
-    semantic_lines = semchunk.chunkerify(encoding, chunk_size=SIZE)
-    chonkie_token = chonkie.TokenChunker(encoding, chunk_size=SIZE)
-    chonkie_recursive = chonkie.RecursiveChunker(encoding, chunk_size=SIZE)
-    langchain_recursive = RecursiveCharacterTextSplitter.from_tiktoken_encoder(
-        encoding.name, chunk_size=SIZE, chunk_overlap=0, add_start_index=True, disallowed_special=()
-    )
-    langchain_token = TokenTextSplitter(
-        encoding.name, chunk_size=SIZE, chunk_overlap=0, add_start_index=True, disallowed_special=()
-    )
+def of_chonkie(kind: Any, encoding: tiktoken.Encoding) -> Callable[[], Chunk]:
+    """One of chonkie's."""
 
-    def semchunk_chunks(text: str) -> list[Located]:
-        texts, offsets = semantic_lines(text, offsets=True)
-        return [(chunk, start) for chunk, (start, _) in zip(texts, offsets, strict=True)]
-
-    def of_chonkie(chunker: Any) -> Callable[[str], list[Located]]:
+    def make() -> Chunk:
+        chunker = kind(encoding, chunk_size=SIZE)
         return lambda text: [(chunk.text, chunk.start_index) for chunk in chunker.chunk(text)]
 
-    def of_langchain(splitter: Any) -> Callable[[str], list[Located]]:
+    return make
+
+
+def of_semchunk(encoding: tiktoken.Encoding) -> Callable[[], Chunk]:
+    """That of semchunk."""
+
+    def make() -> Chunk:
+        chunker = semchunk.chunkerify(encoding, chunk_size=SIZE)
+
+        def chunk(text: str) -> list[Located]:
+            texts, offsets = chunker(text, offsets=True)
+            return [(found, start) for found, (start, _) in zip(texts, offsets, strict=True)]
+
+        return chunk
+
+    return make
+
+
+def of_langchain(make_splitter: Callable[..., Any]) -> Callable[[], Chunk]:
+    """One of LangChain's."""
+
+    def make() -> Chunk:
+        splitter = make_splitter(
+            encoding_name="cl100k_base",
+            chunk_size=SIZE,
+            chunk_overlap=0,
+            add_start_index=True,
+            disallowed_special=(),
+        )
         return lambda text: [
             (found.page_content, found.metadata["start_index"]) for found in splitter.create_documents([text])
         ]
 
-    unit = encoding.name
+    return make
+
+
+def contenders(encoding: tiktoken.Encoding) -> list[Contender]:
+    """Every chunker at 400 tokens; without an overlap but where the name says so."""
     half = SIZE // 2
     return [
-        Contender("ragdiag RecursiveChunker", ours(RecursiveChunker(SIZE, unit=unit))),
-        Contender("ragdiag TokenChunker", ours(TokenChunker(SIZE, unit=unit))),
+        Contender("ragdiag RecursiveChunker", ours(RecursiveChunker)),
+        Contender("ragdiag TokenChunker", ours(TokenChunker)),
+        Contender(f"ragdiag RecursiveChunker, overlap {half}", ours(RecursiveChunker, half)),
+        Contender(f"ragdiag TokenChunker, overlap {half}", ours(TokenChunker, half)),
+        Contender("chonkie RecursiveChunker", of_chonkie(chonkie.RecursiveChunker, encoding)),
+        Contender("chonkie TokenChunker", of_chonkie(chonkie.TokenChunker, encoding)),
+        Contender("semchunk", of_semchunk(encoding)),
         Contender(
-            f"ragdiag RecursiveChunker, overlap {half}",
-            ours(RecursiveChunker(SIZE, overlap=half, unit=unit)),
+            "LangChain RecursiveCharacterTextSplitter",
+            of_langchain(RecursiveCharacterTextSplitter.from_tiktoken_encoder),
         ),
-        Contender(f"ragdiag TokenChunker, overlap {half}", ours(TokenChunker(SIZE, overlap=half, unit=unit))),
-        Contender("chonkie RecursiveChunker", of_chonkie(chonkie_recursive)),
-        Contender("chonkie TokenChunker", of_chonkie(chonkie_token)),
-        Contender("semchunk", semchunk_chunks),
-        Contender("LangChain RecursiveCharacterTextSplitter", of_langchain(langchain_recursive)),
-        Contender("LangChain TokenTextSplitter", of_langchain(langchain_token)),
+        Contender("LangChain TokenTextSplitter", of_langchain(TokenTextSplitter)),
     ]
 
 
@@ -144,12 +172,13 @@ def measure(contender: Contender, texts: Sequence[str], encoding: tiktoken.Encod
     """The median ratio to encoding once, and the faults of the chunks."""
     ratios = []
     for _ in range(ROUNDS):
+        chunk = contender.make()
         started = time.perf_counter()
         for text in texts:
             encoding.encode_ordinary(text)
         encoded = time.perf_counter() - started
         started = time.perf_counter()
-        chunks = [contender.chunk(text) for text in texts]
+        chunks = [chunk(text) for text in texts]
         ratios.append((time.perf_counter() - started) / encoded)
         if sum(ratios) * encoded > SECONDS:
             break
@@ -164,9 +193,10 @@ def measure(contender: Contender, texts: Sequence[str], encoding: tiktoken.Encod
 def measure_hostile(contender: Contender, encoding: tiktoken.Encoding) -> dict[str, Any]:
     """The faults over the hostile texts, and how many of these raised or were given up."""
     total = {"chunks": 0, "offsets": 0, "limits": 0, "lost": 0, "raised": 0}
+    chunk = contender.make()
     for text in hostile():
         try:
-            chunks = contender.chunk(text)
+            chunks = chunk(text)
             found = faults(text, chunks, encoding)
         except Exception as error:  # noqa: BLE001  # whatever a library raises is what is counted
             print(f"    {contender.name}: {type(error).__name__} on {text[:30]!r}", file=sys.stderr)

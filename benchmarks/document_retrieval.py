@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import bm25s
-import pandas as pd
 import pytrec_eval
 from real_data import data_folder, minilm, write_result
 
@@ -39,9 +38,12 @@ from ragdiag.measures import Qrels, Run, document_run, evaluate
 from ragdiag.stages.retrievers import tokenize_words
 
 DEPTH = 100
-MEASURES = {"nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "AP": "map"}
+MEASURES = {"nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "MAP": "map"}
 """In ragdiag's words and in trec_eval's."""
 TOLERANCE = 1e-9
+
+Means = Mapping[str, Mapping[str, float]]
+"""By measure its value, the ends of its interval, and the number of queries."""
 
 CRANFIELD_GRADES = {1: 4, 2: 3, 3: 2, 4: 1, -1: 0}
 """Cranfield's scale is inverted: 1 is best, 4 least, -1 of no interest."""
@@ -73,12 +75,11 @@ def main() -> None:
     for collection in (scifact(), cranfield()):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RagdiagWarning)
-            tables = {}
+            means = {}
             for name, run in runs(collection):
-                tables[name], difference = measured(run, collection.qrels, f"{collection.name}, {name}")
+                means[name], difference = measured(run, collection.qrels, f"{collection.name}, {name}")
                 differences.append(difference)
-        means = pd.DataFrame({name: table.mean() for name, table in tables.items()}).T
-        values[collection.name] = means.to_dict(orient="index")
+        values[collection.name] = means
         said = list(dict.fromkeys(str(warning.message) for warning in caught))
         sections.append(section(collection, means, said))
     agreement = (
@@ -137,8 +138,8 @@ def bm25s_run(documents: Sequence[Document], queries: Sequence[Query], *, own_to
     }
 
 
-def measured(run: Run, qrels: Qrels, what: str) -> tuple[pd.DataFrame, float]:
-    """The measures by query, and how far pytrec_eval is from them at most; ends the program where too far."""
+def measured(run: Run, qrels: Qrels, what: str) -> tuple[Means, float]:
+    """The means, and how far pytrec_eval is from any query's value; ends the program where too far."""
     with tempfile.TemporaryDirectory() as folder:
         run_file, qrels_file = Path(folder, "run.trec"), Path(folder, "qrels.trec")
         write_run(run_file, run)
@@ -146,15 +147,18 @@ def measured(run: Run, qrels: Qrels, what: str) -> tuple[pd.DataFrame, float]:
         ours = evaluate(read_run(run_file), read_qrels(qrels_file), list(MEASURES))
         theirs = by_pytrec_eval(run_file, qrels_file)
     largest = 0.0
+    by_query = ours.per_query.fillna(0.0)  # pytrec_eval's value where nothing is relevant
     for measure, their_name in MEASURES.items():
-        for query, value in zip(ours.index, ours[measure].tolist(), strict=True):
+        for query, value in zip(by_query.index, by_query[measure].tolist(), strict=True):
             other = theirs[query][their_name] if query in theirs else math.nan
             if not abs(value - other) <= TOLERANCE:
                 raise SystemExit(
                     f"{what}, query {query!r}: {measure} is {value} by ragdiag and {other} by pytrec_eval"
                 )
             largest = max(largest, abs(value - other))
-    return ours, largest
+    rows = ours.means().to_dict(orient="records")
+    means = {row["measure"]: {key: row[key] for key in ("value", "low", "high", "n")} for row in rows}
+    return means, largest
 
 
 def by_pytrec_eval(run_file: Path, qrels_file: Path) -> Mapping[str, Mapping[str, float]]:
@@ -168,17 +172,20 @@ def by_pytrec_eval(run_file: Path, qrels_file: Path) -> Mapping[str, Mapping[str
     return values
 
 
-def section(collection: Collection, means: pd.DataFrame, said: Sequence[str]) -> str:
+def section(collection: Collection, means: Mapping[str, Means], said: Sequence[str]) -> str:
     """The table of a collection in Markdown, and what is odd about its documents."""
     rows = "\n".join(
-        f"| {name} | {' | '.join(f'{value:.4f}' for value in row)} |"
-        for name, row in zip(means.index, means.to_numpy(), strict=True)
+        f"| {name} | {' | '.join(format(of_run[measure]['value'], '.4f') for measure in MEASURES)} |"
+        for name, of_run in means.items()
     )
+    asked = {of_run[measure]["n"] for of_run in means.values() for measure in MEASURES}
     return f"""# {collection.name}, {len(collection.documents)} documents, {len(collection.queries)} queries
 
-| retriever | {" | ".join(means.columns)} |
-| --- |{" --- |" * len(means.columns)}
+| retriever | {" | ".join(MEASURES)} |
+| --- |{" --- |" * len(MEASURES)}
 {rows}
+
+Means over the {" or ".join(map(str, sorted(asked)))} queries for which something is relevant.
 {about_empty(collection, said)}"""
 
 

@@ -16,6 +16,8 @@ from .errors import (
     StageError,
 )
 from .formats import (
+    BeirDataset,
+    document_evidence,
     read_beir,
     read_documents,
     read_pipeline,
@@ -68,6 +70,7 @@ from .trace import QueryTrace, Trace
 
 __all__ = [
     "BM25Retriever",
+    "BeirDataset",
     "Chunk",
     "Chunker",
     "Comparison",
@@ -128,6 +131,7 @@ __all__ = [
     "chunk_run",
     "compare",
     "diagnose",
+    "document_evidence",
     "document_run",
     "evaluate",
     "read_beir",

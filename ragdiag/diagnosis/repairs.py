@@ -261,8 +261,6 @@ def _chunk_around(
     model = evidence_map.chunks[most]
     start, end = window_around(document.text, span, reach, max(longest, span[1] - span[0]))
     made = Chunk.of(document, (start, end), metadata=model.metadata)
-    if model.index_text == model.text:
-        return made
     if model.index_text.endswith(model.text):
         return replace(made, index_text=model.index_text.removesuffix(model.text) + made.text)
     part = window_around(document.text, span, (start, end), max(len(model.index_text), span[1] - span[0]))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragdiag.errors import ConfigError, DataError
-from ragdiag.formats.jsonl import located, write_lines
-from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_grade, text_lines, write_text
+from ragdiag.formats.jsonl import located, text_lines, write_lines
+from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_grade, write_text
 from ragdiag.records import Document, Evidence, Query, WholeDocument
 
 if TYPE_CHECKING:
@@ -154,10 +154,11 @@ def _split_file(folder: Path, split: str) -> Path:
 
 
 def _documents(path: Path) -> tuple[Document, ...]:
-    from ragdiag.formats.beir_lines import CorpusLine, read_beir_lines  # pydantic is heavy
+    from ragdiag.formats.beir_lines import CorpusLine  # pydantic is heavy
+    from ragdiag.formats.lines import read_entries
 
     documents = []
-    for place, line in read_beir_lines(path, CorpusLine):
+    for place, line in read_entries(path, CorpusLine):
         with located(place):
             text = f"{line.title}\n{line.text}" if line.title else line.text
             documents.append(Document(line.id, text, line.metadata))
@@ -165,10 +166,11 @@ def _documents(path: Path) -> tuple[Document, ...]:
 
 
 def _queries(path: Path) -> dict[str, Query]:
-    from ragdiag.formats.beir_lines import QueryLine, read_beir_lines  # pydantic is heavy
+    from ragdiag.formats.beir_lines import QueryLine  # pydantic is heavy
+    from ragdiag.formats.lines import read_entries
 
     queries = {}
-    for place, line in read_beir_lines(path, QueryLine):
+    for place, line in read_entries(path, QueryLine):
         with located(place):
             queries[line.id] = Query(line.id, line.text, metadata=line.metadata)
     return queries

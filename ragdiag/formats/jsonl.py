@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from ragdiag.errors import ConfigError, DataError
 from ragdiag.files import open_atomically
 
-__all__ = ["located", "read_lines", "write_lines"]
+__all__ = ["located", "read_lines", "text_lines", "write_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -48,16 +48,33 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         DataError: the file cannot be read, or a line is not UTF-8, not one JSON object (cut off, a repeated
             key, NaN, a number that no float holds); the message names the file and the line.
     """
+    for number, line in text_lines(path):
+        with located(f"{path}:{number}"):
+            value = _parse(line)
+        yield number, value
+
+
+def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, without their ends, each with its number (from 1).
+
+    Raises:
+        DataError: the file cannot be read, or a line is not UTF-8; the message names the file and the line.
+    """
     try:
         with Path(path).open("rb") as file:
-            offset = 0
             for number, line in enumerate(file, start=1):
-                skip = len(_BOM) if number == 1 and line.startswith(_BOM) else 0
-                if line[skip:].strip():
-                    with located(f"{path}:{number}"):
-                        value = _parse(_decode(line[skip:], offset + skip).rstrip("\r\n"))
-                    yield number, value
-                offset += len(line)
+                content = line.removeprefix(_BOM) if number == 1 else line
+                if not content.strip():
+                    continue
+                try:
+                    text = content.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    offset = file.tell() - len(content) + error.start
+                    raise DataError(
+                        f"{path}:{number}: not UTF-8: byte 0x{content[error.start]:02x} at offset {offset} "
+                        "of the file"
+                    ) from error
+                yield number, text.rstrip("\r\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -76,15 +93,6 @@ def write_lines(path: str | Path, objects: Iterable[Mapping[str, Any]]) -> None:
         for number, value in enumerate(objects, start=1):
             with located(f"{path}:{number}"):
                 file.write(_encode(dict(value)))
-
-
-def _decode(line: bytes, offset: int) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"not UTF-8: byte 0x{line[error.start]:02x} at offset {offset + error.start} of the file"
-        ) from error
 
 
 def _parse(line: str) -> dict[str, Any]:

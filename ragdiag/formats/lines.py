@@ -17,17 +17,22 @@ from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, read_lines
 from ragdiag.formats.problems import describe
 
-__all__ = ["AnyOf", "DocumentLine", "Part", "QueryLine", "check_line", "read_entries"]
+__all__ = ["AnyOf", "DocumentLine", "IdLine", "Part", "QueryLine", "check_line", "read_entries"]
 
 
 class _Line(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class DocumentLine(_Line):
-    """A line of ``documents.jsonl``."""
+class IdLine(_Line):
+    """A line that no other of its file may share its id with."""
 
     id: str
+
+
+class DocumentLine(IdLine):
+    """A line of ``documents.jsonl``."""
+
     text: str
     metadata: dict[str, Any] = {}
 
@@ -67,10 +72,9 @@ Unit = Annotated[
 ]
 
 
-class QueryLine(_Line):
+class QueryLine(IdLine):
     """A line of ``queries.jsonl``."""
 
-    id: str
     text: str
     evidence: list[Unit] = []
     filter: dict[str, Any] | None = None
@@ -78,7 +82,7 @@ class QueryLine(_Line):
     metadata: dict[str, Any] = {}
 
 
-LineT = TypeVar("LineT", DocumentLine, QueryLine)
+LineT = TypeVar("LineT", bound=IdLine)
 
 
 def read_entries(path: str | Path, model: type[LineT]) -> Iterator[tuple[str, LineT]]:
@@ -93,7 +97,8 @@ def read_entries(path: str | Path, model: type[LineT]) -> Iterator[tuple[str, Li
         with located(place):
             entry = check_line(model, line)
             if entry.id in first_at:
-                raise DataError(f"id: {entry.id!r} is already the id of line {first_at[entry.id]}")
+                field = _names(model)[0]
+                raise DataError(f"{field}: {entry.id!r} is already the {field} of line {first_at[entry.id]}")
         first_at[entry.id] = number
         yield place, entry
 
@@ -108,4 +113,9 @@ def check_line(model: type[LineT], line: dict[str, Any]) -> LineT:
         return model.model_validate(line)
     except ValidationError as error:
         unit = (*Part.model_fields, *AnyOf.model_fields) if model is QueryLine else ()
-        raise DataError(describe(error, line, names=tuple(model.model_fields), inner=unit)) from error
+        raise DataError(describe(error, line, names=_names(model), inner=unit)) from error
+
+
+def _names(model: type[IdLine]) -> list[str]:
+    """The fields as they stand in a file, the id first."""
+    return [field.alias or name for name, field in model.model_fields.items()]

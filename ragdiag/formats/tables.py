@@ -13,38 +13,11 @@ from typing import TypeVar
 from ragdiag.errors import DataError
 from ragdiag.files import open_atomically
 
-__all__ = ["by_query", "check_writable", "graded_rows", "read_grade", "text_lines", "write_text"]
+__all__ = ["by_query", "check_writable", "graded_rows", "read_grade", "write_text"]
 
-_BOM = "\ufeff"
 _GRADE = re.compile(r"[+-]?[0-9]{1,18}")
 
 Value = TypeVar("Value")
-
-
-def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, without their ends, each with its number (from 1).
-
-    Raises:
-        DataError: the file cannot be read, or a line is not UTF-8; the message names the file and the line.
-    """
-    bom = _BOM.encode()
-    try:
-        with Path(path).open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                content = line.removeprefix(bom) if number == 1 else line
-                if not content.strip():
-                    continue
-                try:
-                    text = content.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    offset = file.tell() - len(content) + error.start
-                    raise DataError(
-                        f"{path}:{number}: not UTF-8: byte 0x{content[error.start]:02x} at offset {offset} "
-                        "of the file"
-                    ) from error
-                yield number, text.rstrip("\r\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragdiag.errors import DataError
-from ragdiag.formats.jsonl import located
-from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_grade, text_lines, write_text
+from ragdiag.formats.jsonl import located, text_lines
+from ragdiag.formats.tables import by_query, check_writable, graded_rows, read_grade, write_text
 from ragdiag.measures.runs import Rankings
 from ragdiag.stages.ranking import order_by_score
 

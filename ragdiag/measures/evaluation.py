@@ -27,13 +27,13 @@ class Evaluation:
             measure, named by its spec. NaN where the query has no document that the measure calls relevant.
         missing: the judged queries that the run lacks; their values are those of an empty ranking.
         unjudged: the queries of the run that have no judgments; they have no row.
-        relevant: the relevant documents of each query, in the order of the rows.
+        qrels: the judgments.
     """
 
     per_query: pd.DataFrame
     missing: tuple[str, ...]
     unjudged: tuple[str, ...]
-    relevant: tuple[tuple[str, ...], ...] = field(repr=False)
+    qrels: Qrels = field(repr=False)
 
     def means(self) -> pd.DataFrame:
         """The mean of each measure: ``measure, value, low, high, n``.
@@ -48,13 +48,14 @@ class Evaluation:
 
         rows = []
         for measure, values in self.per_query.items():
-            has_value = values.notna().to_numpy()
-            if not has_value.any():
+            known = values.dropna()
+            if known.empty:
                 raise DataError(f"{measure} has no mean: no query has a document that it calls relevant")
-            shared = Clusters.of(
-                [documents for documents, kept in zip(self.relevant, has_value, strict=True) if kept]
-            )
-            estimate = interval(values[has_value], clusters=shared)
+            relevant = [
+                [document for document, grade in self.qrels[query_id].items() if grade > 0]
+                for query_id in known.index
+            ]
+            estimate = interval(known, clusters=Clusters.of(relevant))
             rows.append((measure, estimate.value, estimate.low, estimate.high, estimate.n))
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])
 
@@ -111,7 +112,5 @@ def evaluate(
         ),
         missing=tuple(query_id for query_id in qrels if query_id not in run),
         unjudged=tuple(query_id for query_id in run if query_id not in qrels),
-        relevant=tuple(
-            tuple(doc_id for doc_id, grade in of_query.items() if grade > 0) for of_query in qrels.values()
-        ),
+        qrels=qrels,
     )

@@ -75,8 +75,8 @@ class Judged:
             DataError: a grade is not an integer, or beyond ±1000.
         """
         grades = _grades(qrels)
-        judged = np.repeat(np.arange(len(qrels)), [len(of_query) for of_query in qrels.values()])
-        by_grade = np.lexsort((-grades, judged))
+        sizes = [len(of_query) for of_query in qrels.values()]
+        judged = np.repeat(np.arange(len(qrels)), sizes)
         found = np.fromiter(
             chain.from_iterable(
                 map(of_query.get, ids, repeat(0))
@@ -87,8 +87,8 @@ class Judged:
         ).clip(0)
         return cls(
             len(qrels),
-            found=_relevant(found[rankings.best_first(found)], rankings.rows),
-            ideal=_relevant(grades[by_grade], judged),
+            found=_relevant(found[rankings.best_first(found)], rankings.rows, rankings.bounds),
+            ideal=_relevant(grades[np.lexsort((-grades, judged))], judged, np.cumsum([0, *sizes])),
         )
 
     def count(self, documents: Graded, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -115,8 +115,7 @@ def _is_grade(value: object) -> bool:
     return whole and -_LARGEST_GRADE <= value <= _LARGEST_GRADE  # type: ignore[operator]  # it is a number
 
 
-def _relevant(grades: NDArray[np.int64], rows: NDArray[np.intp]) -> Graded:
-    """The relevant of ``grades``, which stand in order, the queries (``rows``) one after the other."""
+def _relevant(grades: NDArray[np.int64], rows: NDArray[np.intp], bounds: NDArray[np.intp]) -> Graded:
+    """The relevant of ``grades``, best first; they are of the queries ``rows``, which begin at ``bounds``."""
     at = np.flatnonzero(grades > 0)
-    query = rows[at]
-    return Graded(query, at - np.searchsorted(rows, query) + 1, grades[at])
+    return Graded(rows[at], at - bounds[rows[at]] + 1, grades[at])

@@ -1,14 +1,14 @@
-"""Rank measures: how a ranking places the documents that judgments call relevant, as values that print as specs.
+"""Rank measures: how a ranking places what is judged relevant, as values that print as their spec.
 
-Their names are those of `ir_measures` and have nothing in common with the names of span measures: ``Recall@5``
-is of units and the spans that cover them, ``R@5`` is of judged documents. So each has a parser of its own, and
-a spec means the same wherever it stands.
+Their names are those of `ir_measures`, and no span measure has one of them: ``Recall@5`` is of units and the
+spans that cover them, ``R@5`` is of judged documents. Each kind has a parser of its own, so that no spec can
+mean a number of the other kind without a word.
 
-For all of them: ranks are from 1. A document is relevant from grade ``rel`` (1 if not given) on; one of a lower
-or negative grade is not, and neither is one without a judgment. A query without a relevant document has no
-value, NaN (trec_eval: 0). An empty ranking: 0. Fewer documents than the cut: those there are, and what is
-missing counts as not relevant. The order of ties is settled before (`Ties`), and no document is ranked twice
-(`Rankings` refuses it). All values are in [0, 1].
+For all of them: ranks are from 1. A document is relevant from grade ``rel`` on (1 where not given); one of a
+lower or a negative grade is not, and neither is one without a judgment. A query without a relevant document
+has no value, NaN (trec_eval: 0). An empty ranking: 0. Fewer documents than the cut: those there are; what is
+missing counts as not relevant. Ties are in order before a measure sees them (`Ties`), and no document is
+ranked twice (`Rankings` refuses it). All values are in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import difflib
 import operator
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -277,7 +278,7 @@ def _set_whole(measure: RankMeasure, option: str) -> None:
     object.__setattr__(measure, option, whole)
 
 
-_MEASURES: dict[str, type[RankMeasure]] = {
+_MEASURES: Mapping[str, type[RankMeasure]] = {
     spelling.casefold(): kind
     for kind in (RankPrecision, RankRecall, Success, ReciprocalRank, AveragePrecision, RPrecision, NDCG)
     for spelling in (kind.name, kind.__name__)
@@ -288,9 +289,9 @@ _OF_SPANS = {"recall": "R", "precision": "P", "hit": "Success", "mrr": "RR"}
 
 _SPEC = re.compile(
     r"""\s* (?P<name> \w+ )
-        \s* (?: \( \s* (?P<option> \w+ ) \s* = \s* (?P<value> \w+ ) \s* \) )?
+        \s* (?: \( \s* (?P<option> rel | gain ) \s* = \s* (?P<value> \w+ ) \s* \) )?
         \s* (?: @ \s* (?P<k> [0-9]+ ) )? \s*""",
-    re.VERBOSE | re.ASCII,
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 
 

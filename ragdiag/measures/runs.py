@@ -1,12 +1,12 @@
 """Runs: the rankings of documents or chunks for many queries, in any form, and the order that they say.
 
-Two rules for ties are in use, and the form of a ranking tells which is meant: a mapping of scores has no order
-of its own and gets that of trec_eval; a sequence is in an order already and keeps it.
+Two rules for ties are in use, and the form of a ranking tells which is meant: a mapping of scores has no
+order of its own and gets that of trec_eval; a sequence is in an order already and keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, Protocol, TypeAlias
@@ -39,13 +39,13 @@ class Rankings:
     """Some queries' rankings, laid out one after the other, each in the order in which it was given.
 
     Attributes:
-        ids: the ids in each query's ranking.
+        ids: each query's ids, with their scores.
         scores: all scores, shape (ids in all,).
         bounds: where each query's part begins, and where the last ends, shape (queries + 1,).
         by_id: whether the ties of a query are those of trec_eval, shape (queries,).
     """
 
-    ids: Sequence[Collection[str]]
+    ids: Sequence[Mapping[str, float]]
     scores: NDArray[np.float64]
     bounds: NDArray[np.intp]
     by_id: NDArray[np.bool_]
@@ -65,17 +65,19 @@ class Rankings:
             raise ConfigError(f"ties must be 'trec_eval' or 'input', got {ties!r}")
         asked = list(query_ids)
         given = [run.get(query_id, ()) for query_id in asked]
-        columns = [_columns(query_id, ranking) for query_id, ranking in zip(asked, given, strict=True)]
+        ids = [_scores_by_id(query_id, ranking) for query_id, ranking in zip(asked, given, strict=True)]
         is_mapping = np.array([isinstance(ranking, Mapping) for ranking in given], dtype=np.bool_)
         bounds = np.zeros(len(asked) + 1, dtype=np.intp)
-        np.cumsum([len(ids) for ids, _ in columns], out=bounds[1:])
-        rankings = cls(
-            ids=[ids for ids, _ in columns],
-            scores=_flat([scores for _, scores in columns], int(bounds[-1])),
-            bounds=bounds,
-            by_id=is_mapping if ties is None else np.full(len(asked), ties == "trec_eval"),
-        )
-        rankings._check(asked, is_mapping)
+        np.cumsum(list(map(len, ids)), out=bounds[1:])
+        try:
+            scores = np.fromiter(
+                chain.from_iterable(ranking.values() for ranking in ids), np.float64, bounds[-1]
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"scores must be numbers: {error}") from error
+        by_id = is_mapping if ties is None else np.full(len(asked), ties == "trec_eval")
+        rankings = cls(ids, scores, bounds, by_id)
+        rankings._check(asked, ~is_mapping)
         return rankings
 
     @property
@@ -90,80 +92,83 @@ class Rankings:
         only the worth of what stands at a rank matters.
         """
         scores, rows = self.scores, self.rows
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite to trec_eval
-            scores = np.where(self.by_id[rows], scores.astype(np.float32), scores)
+        if self.by_id.any():
+            with np.errstate(over="ignore"):  # what float32 cannot hold is infinite to trec_eval
+                scores = np.where(self.by_id[rows], scores.astype(np.float32), scores)
         same_query = rows[1:] == rows[:-1]
-        order = np.arange(len(scores))
-        # What a search returns is mostly in order already.
-        for row in np.unique(rows[1:][same_query & (scores[1:] > scores[:-1])]):
-            part = slice(self.bounds[row], self.bounds[row + 1])
-            order[part] = part.start + np.argsort(-scores[part], kind="stable")
+        order = self._by_score(scores, _distinct(rows[1:][same_query & (scores[1:] > scores[:-1])]))
         ordered = scores[order]
         tied = same_query & (ordered[1:] == ordered[:-1]) & self.by_id[rows[1:]]
         if worth is not None:
             # Ties that are not all of one worth have two neighbors that differ.
             tied &= np.diff(worth[order]) != 0
-        for row in np.unique(rows[1:][tied]):
+        for row in _distinct(rows[1:][tied]):
             part = slice(self.bounds[row], self.bounds[row + 1])
             order[part] = part.start + _by_score_and_id(scores[part], self.ids[row])
         return order
 
-    def _check(self, asked: Sequence[str], is_mapping: NDArray[np.bool_]) -> None:
+    def _by_score(self, scores: NDArray[np.float64], unsorted: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Positions by score, those of equal ones by input (by id comes later); others are so already."""
+        order = np.arange(len(scores))
+        starts, lengths = self.bounds[unsorted], np.diff(self.bounds)[unsorted]
+        kind: Literal["stable"] | None = None if self.by_id.all() else "stable"
+        for length in _distinct(lengths):  # the queries of one length are one matrix
+            start = starts[lengths == length][:, None]
+            part = start + np.arange(length)
+            order[part] = start + np.argsort(-scores[part], axis=1, kind=kind)
+        return order
+
+    def _check(self, asked: Sequence[str], is_sequence: NDArray[np.bool_]) -> None:
         rows, scores = self.rows, self.scores
-        rising = (rows[1:] == rows[:-1]) & (scores[1:] > scores[:-1]) & ~is_mapping[rows[1:]]
+        rising = (rows[1:] == rows[:-1]) & (scores[1:] > scores[:-1]) & is_sequence[rows[1:]]
+        order = "is higher than the one before it: a sequence must be best first (a mapping is put in order)"
         for wrong, problem in (
             (np.flatnonzero(~np.isfinite(scores)), "is not a finite number"),
-            (
-                np.flatnonzero(rising) + 1,
-                "is higher than the one before it: a sequence must be best first; a mapping of ids to scores "
-                "is put in order",
-            ),
+            (np.flatnonzero(rising) + 1, order),
         ):
             if len(wrong):
                 row = int(rows[wrong[0]])
-                doc_id = list(self.ids[row])[wrong[0] - self.bounds[row]]
-                raise DataError(f"query {asked[row]!r}: the score of {doc_id!r} {problem}")
+                name, score = [*self.ids[row].items()][wrong[0] - self.bounds[row]]
+                raise DataError(f"query {asked[row]!r}: the score of {name!r} {problem}; got {score!r}")
 
 
-def _columns(query_id: str, ranking: Ranking) -> tuple[Collection[str], Collection[float]]:
-    """The ids and the scores of a ranking."""
+def _scores_by_id(query_id: str, ranking: Ranking) -> Mapping[str, float]:
+    """A ranking in any form as a mapping, in the order that it has."""
     if isinstance(ranking, Mapping):
-        return ranking.keys(), ranking.values()
-    pairs = [_pair(query_id, entry) for entry in ranking]
-    first_at: dict[str, int] = {}
-    for rank, (doc_id, _) in enumerate(pairs, start=1):
-        if first_at.setdefault(doc_id, rank) != rank:
-            raise DataError(
-                f"query {query_id!r}: {doc_id!r} is ranked twice, at {first_at[doc_id]} and at {rank}; "
-                "keep the better rank"
-            )
-    return first_at.keys(), [score for _, score in pairs]
+        return ranking
+    kinds = set(map(type, ranking))
+    scores: Mapping[str, float]
+    if kinds <= {Hit}:
+        scores = {hit.chunk_id: hit.score for hit in ranking}  # type: ignore[union-attr]  # they are hits
+    elif kinds <= {tuple, list} and {len(pair) for pair in ranking} == {2}:  # type: ignore[arg-type]
+        scores = dict(ranking)  # type: ignore[arg-type]  # they are pairs
+    else:
+        raise DataError(
+            f"query {query_id!r}: a ranking must be a mapping of ids to scores or, best first, a sequence of "
+            f"(id, score) pairs or of Hit values, got a {type(ranking).__name__} of "
+            f"{' and '.join(sorted(kind.__name__ for kind in kinds))}"
+        )
+    if len(scores) < len(ranking):
+        ids = [entry.chunk_id if isinstance(entry, Hit) else entry[0] for entry in ranking]
+        twice = next(name for rank, name in enumerate(ids) if name in ids[:rank])
+        first, second = [rank for rank, name in enumerate(ids, start=1) if name == twice][:2]
+        raise DataError(
+            f"query {query_id!r}: {twice!r} is ranked twice, at {first} and at {second}; keep the better rank"
+        )
+    return scores
 
 
-def _pair(query_id: str, entry: object) -> tuple[str, float]:
-    if isinstance(entry, Hit):
-        return entry.chunk_id, entry.score
-    if isinstance(entry, tuple | list) and len(entry) == 2:
-        return entry[0], entry[1]
-    raise DataError(
-        f"query {query_id!r}: expected Hit values or (id, score) pairs, best first, or a mapping of ids to "
-        f"scores, got {entry!r}"
-    )
+def _distinct(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which of 0, 1, … occur in ``numbers``."""
+    return np.flatnonzero(np.bincount(numbers))
 
 
-def _flat(scores: Sequence[Collection[float]], count: int) -> NDArray[np.float64]:
-    try:
-        return np.fromiter(chain.from_iterable(scores), np.float64, count)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"scores must be numbers: {error}") from error
-
-
-def _by_score_and_id(scores: NDArray[np.float64], ids: Collection[str]) -> list[int]:
+def _by_score_and_id(scores: NDArray[np.float64], ids: Iterable[str]) -> NDArray[np.intp]:
     """Positions by score, equal ones by id, both descending."""
     names, numbers = list(ids), scores.tolist()
     order = sorted(range(len(names)), key=names.__getitem__, reverse=True)
     order.sort(key=numbers.__getitem__, reverse=True)  # which keeps the order of ties
-    return order
+    return np.array(order, dtype=np.intp)
 
 
 class _RankedQuery(Protocol):

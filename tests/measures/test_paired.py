@@ -212,9 +212,9 @@ def test_of_few_queries_it_is_the_percentile_bootstrap_expanded_as_t_asks(differ
     low, center, high = resampled_ends(differences)
     n = len(differences) + 2
     wider = (n / (n - 1)) ** 0.5 * stats.t.isf(0.025, n - 1) / stats.norm.isf(0.025)
-    found = paired_difference([0.5] * (n - 2), [0.5 + d for d in differences])
-    assert center - found.low == pytest.approx(wider * (center - low), rel=0.03)
-    assert found.high - center == pytest.approx(wider * (high - center), rel=0.03)
+    found = paired_difference([0.5] * (n - 2), [0.5 + d for d in differences], resamples=99_999)
+    assert center - found.low == pytest.approx(wider * (center - low), rel=0.02)
+    assert found.high - center == pytest.approx(wider * (high - center), rel=0.02)
 
 
 CLUSTERED = [0.0311, 0.0236, -0.0073, -0.0187, 0.0129, 0.0094, 0.0283, 0.0405, 0.0018, -0.0122]
@@ -231,9 +231,10 @@ def test_of_few_clusters_it_is_wider_by_their_error_and_degrees_of_freedom(
     together = sum(deviations[np.array(labels) == label].sum() ** 2 for label in set(labels))
     ratio = (equal / (equal - 1) * together / (deviations**2).sum()) ** 0.5
     wider = (12 / 11) ** 0.5 * ratio * stats.t.isf(0.025, max(equal - 1, 1)) / stats.norm.isf(0.025)
-    found = paired_difference([0.5] * 10, [0.5 + d for d in CLUSTERED], clusters=separate(labels))
-    assert center - found.low == pytest.approx(wider * (center - low), rel=0.03)
-    assert found.high - center == pytest.approx(wider * (high - center), rel=0.03)
+    b = [0.5 + d for d in CLUSTERED]
+    found = paired_difference([0.5] * 10, b, clusters=separate(labels), resamples=99_999)
+    assert center - found.low == pytest.approx(wider * (center - low), rel=0.02)
+    assert found.high - center == pytest.approx(wider * (high - center), rel=0.02)
 
 
 def test_clusters_never_make_it_narrower() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -17,6 +15,7 @@ import numpy as np
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
 from ragdiag.stages.embedders.packaged import MINILM, PackagedModel
 from ragdiag.stages.embedders.texts import encodable
+from ragdiag.stages.loading import loading_bar_only_in_a_terminal
 from ragdiag.stages.protocols import Similarity, Vectors
 
 if TYPE_CHECKING:
@@ -266,7 +265,7 @@ class SentenceTransformerEmbedder:
                 raise MissingExtraError(f"backend={self.backend!r}", module, self.backend)
         packaged = isinstance(self.model, PackagedModel)
         place = self.model.locate() if isinstance(self.model, PackagedModel) else self.model
-        with _loading_bar_only_in_a_terminal():
+        with loading_bar_only_in_a_terminal():
             try:
                 return SentenceTransformer(
                     str(place),
@@ -293,18 +292,3 @@ def _is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except ImportError:  # not even the package that it is a part of
         return False
-
-
-@contextmanager
-def _loading_bar_only_in_a_terminal() -> Iterator[None]:
-    """Keep transformers from drawing its bar for loading weights into logs and notebooks' outputs."""
-    logging = import_module("transformers.utils.logging")
-
-    quiet = logging.is_progress_bar_enabled() and not sys.stderr.isatty()
-    if quiet:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if quiet:
-            logging.enable_progress_bar()

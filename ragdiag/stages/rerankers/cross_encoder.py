@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
-from ragdiag.stages.embedders.sentence_transformer import _loading_bar_only_in_a_terminal
 from ragdiag.stages.embedders.texts import encodable
+from ragdiag.stages.loading import loading_bar_only_in_a_terminal
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -141,7 +141,7 @@ class CrossEncoderReranker:
             raise MissingExtraError(
                 "CrossEncoderReranker", "sentence_transformers", "sentence-transformers"
             ) from error
-        with _loading_bar_only_in_a_terminal():
+        with loading_bar_only_in_a_terminal():
             try:
                 loaded: Any = CrossEncoder(str(model), device=self.device, max_length=self.max_length)
             except (OSError, ValueError) as error:
