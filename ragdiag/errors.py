@@ -5,7 +5,8 @@
     ├── ConfigError        a pipeline, an option or a pipeline.toml that cannot work
     ├── StageError         a plug returned something that its contract forbids
     ├── ResourceError      packaged weights or a tokenizer that cannot be loaded
-    └── MissingExtraError  an optional dependency is not installed (names the install line)
+    ├── MissingExtraError  an optional dependency is not installed (names the install line)
+    └── ContractError      in `ragdiag.testing`: the promises that a plug broke
 
 `RagdiagWarning` marks what works but is probably not meant.
 
