@@ -25,6 +25,7 @@ bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (abo
 	$(BIN)/python benchmarks/span_recall.py
 	$(BIN)/python benchmarks/document_retrieval.py
 	$(BIN)/python benchmarks/chunker_speed.py
+	$(BIN)/python benchmarks/rank_measures.py
 	$(BIN)/python benchmarks/ledger_cost.py
 	$(BIN)/python benchmarks/verdict_cost.py
 	$(BIN)/python benchmarks/exact_ranks.py

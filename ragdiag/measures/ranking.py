@@ -61,9 +61,6 @@ class RankMeasure(ABC):
     def _values(self, judged: Judged, needed: _Values) -> _Values:
         """The value of each query, of which ``needed`` documents are relevant; anything where none is."""
 
-    def __repr__(self) -> str:
-        return self.name
-
 
 @dataclass(frozen=True, repr=False)
 class _BinaryMeasure(RankMeasure):

@@ -79,7 +79,7 @@ def by_trec_eval(
 
 def values(run: Any, qrels: Mapping[str, Grades], *specs: str, ties: Ties | None = None) -> list[float]:
     """Of the one query."""
-    (row,) = evaluate(run, qrels, specs, ties=ties).per_query.to_numpy().tolist()
+    (row,) = evaluate(run, qrels, specs, ties=ties).per_query.itertuples(index=False)
     return list(row)
 
 
@@ -167,7 +167,7 @@ def test_rankings_of_very_different_length_do_not_disturb_each_other() -> None:
         qrels[f"q{i}"] = {f"d{j}": int(rng.integers(-1, 3)) for j in rng.permutation(60)[: 1 + i]} | {"x": 1}
     together = evaluate(run, qrels, [*BINARY, *GRADED]).per_query
     for query_id, expected in by_trec_eval(run, qrels).items():
-        got = together.loc[query_id].tolist()
+        got = together.loc[query_id].to_numpy().tolist()
         assert got == values({query_id: run[query_id]}, {query_id: qrels[query_id]}, *BINARY, *GRADED)
         assert got == pytest.approx([expected[name] for name in {**BINARY, **GRADED}.values()], abs=1e-12)
 
@@ -210,7 +210,9 @@ def test_burges_gain_is_two_to_the_grade_minus_one(ranked: list[tuple[str, int]]
     grades = [*(max(grade, 0) for _, grade in ranked)]
 
     def discounted(best_first: list[int]) -> float:
-        return sum((2**grade - 1) / math.log2(rank + 1) for rank, grade in enumerate(best_first[:4], start=1))
+        return sum(
+            (2.0**grade - 1) / math.log2(rank + 1) for rank, grade in enumerate(best_first[:4], start=1)
+        )
 
     expected = discounted(grades) / discounted(sorted([*grades, 2], reverse=True))
     run, qrels = {"q": strictly([name for name, _ in ranked])}, {"q": {**dict(ranked), "unfound": 2}}
@@ -254,7 +256,7 @@ def test_a_query_without_a_relevant_document_has_no_value_and_no_part_in_the_mea
     found = evaluate(run, {**qrels, "empty": {}}, [*BINARY, *GRADED])
     assert found.per_query.loc[["none", "empty"]].isna().all(axis=None)
     assert found.means()["n"].tolist() == [1] * len({**BINARY, **GRADED})
-    assert found.per_query.fillna(0).loc["none"].tolist() == [0.0] * len({**BINARY, **GRADED})
+    assert found.per_query.fillna(0).loc["none"].to_numpy().tolist() == [0.0] * len({**BINARY, **GRADED})
 
 
 def test_what_a_level_calls_relevant_decides_which_queries_have_a_value() -> None:
@@ -293,8 +295,7 @@ def test_means_have_intervals_in_which_queries_that_share_a_document_vary_togeth
         ({"a": "high"}, "scores must be numbers: could not convert string to float: 'high'"),
         (
             [("a", 1.0), ("b", 2.0)],
-            "query 'q': the score of 'b' is higher than the one before it: a sequence must be best first (a "
-            "mapping is put in order); got 2.0",
+            "query 'q': the score of 'b' is higher than the one before it: a sequence must be best first",
         ),
         ([("a", 3), ("b", 2), ("a", 1)], "query 'q': 'a' is ranked twice, at 1 and at 3; keep the better"),
         ([Hit("b", 3), Hit("a", 2), Hit("a", 2)], "query 'q': 'a' is ranked twice, at 2 and at 3"),
