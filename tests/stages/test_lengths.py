@@ -1,8 +1,12 @@
+import functools
+from collections.abc import Callable
+
 import pytest
 import tiktoken
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_tokens import tiny_encoding
+from tiktoken_ext.openai_public import r50k_pat_str
 
 from ragdiag.stages.chunkers import lengths
 from ragdiag.stages.chunkers.lengths import CountedText, EncodedText, lengths_of
@@ -56,15 +60,30 @@ SCRAPS = [
 TEXT = st.lists(st.sampled_from(SCRAPS) | st.text(max_size=3), min_size=1, max_size=40).map("".join)
 
 
+def with_the_pattern_of_gpt2() -> Tiktoken:
+    """r50k_base (whose pattern is that of gpt2 and p50k_base), with the merges of cl100k."""
+    merges = tiktoken.get_encoding("cl100k_base")._mergeable_ranks
+    return Tiktoken(
+        tiktoken.Encoding("r50k_base", pat_str=r50k_pat_str, mergeable_ranks=merges, special_tokens={})
+    )
+
+
+ENCODINGS: dict[str, Callable[[], Tiktoken]] = {
+    "cl100k": lambda: Tiktoken("cl100k_base"),
+    "o200k": lambda: Tiktoken("o200k_base"),
+    "r50k": functools.cache(with_the_pattern_of_gpt2),
+}
+
+
 @pytest.mark.parametrize("block", [8, 2**18])
-@pytest.mark.parametrize("encoding", ["cl100k_base", "o200k_base"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=200)
 @given(data=st.data(), text=TEXT.filter(bool))
 @example(data=None, text="a.'s b")
 def test_ranges_count_as_their_texts_do(
     encoding: str, block: int, data: st.DataObject | None, text: str
 ) -> None:
-    by = Tiktoken(encoding)
+    by = ENCODINGS[encoding]()
     if data is None:
         ranges = [(a, b) for a in range(len(text)) for b in range(a + 1, len(text) + 1)]
     else:
