@@ -11,7 +11,7 @@ demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's h
 	$(BIN)/ragdiag demo
 
 test: $(VENV)/installed-dev  ## Run all tests and the examples in the documentation.
-	$(BIN)/python -m pytest --cov=ragdiag --cov-branch --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=auto --cov=ragdiag --cov-branch --cov-report=term
 
 lint: $(VENV)/installed-dev  ## Check style and types.
 	$(BIN)/ruff check

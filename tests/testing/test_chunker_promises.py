@@ -93,7 +93,7 @@ def numbered() -> Callable[[Document], list[Chunk]]:
         WholeChunker(),
         Windows(50, 30),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_chunkers_that_keep_their_promises(chunker: Chunker) -> None:
     testing.check_chunker(chunker)

@@ -100,7 +100,7 @@ def truncated(texts: Sequence[str]) -> list[int]:
 @pytest.mark.parametrize(
     "embedder",
     [HashingEmbedder(), HashingEmbedder(32, max_tokens=16), static(), SeededEmbedder(3), both_ways(hashed)],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_embedders_that_keep_their_promises(embedder: Embedder) -> None:
     testing.check_embedder(embedder)

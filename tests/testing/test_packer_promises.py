@@ -77,7 +77,7 @@ def invents(chunks: Sequence[Chunk]) -> list[Chunk]:
         BudgetPacker(400),
         AnyPacker(list),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_packers_that_keep_their_promises(packer: Packer) -> None:
     testing.check_packer(packer)

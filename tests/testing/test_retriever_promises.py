@@ -176,7 +176,7 @@ def prefix_search(chunks: Sequence[Chunk], request: Request, n: int) -> list[Hit
         (Tampered(), 1),
         (AnyRetriever(prefix_search, uses_vectors=False), 1),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_retrievers_that_keep_their_promises(retriever: Retriever, smallest: int) -> None:
     testing.check_retriever(retriever, smallest=smallest, also=["ties_in_order"])
