@@ -326,7 +326,10 @@ def test_measures_are_hashable_frozen_values() -> None:
         ("Recall(min_coverage=0.5)@5", "Recall takes no min_coverage"),
         ("Hit(min_coverage=0)", "min_coverage must be in"),
         ("Hit(min_coverage=1.5)", "min_coverage must be in"),
-        ("Hit(min_coverage=1.2.3)", "min_coverage must be a number, got '1.2.3'"),
+        (
+            "Hit(min_coverage=1.2.3)",
+            "measure 'Hit(min_coverage=1.2.3)': min_coverage must be a number, got '1.2.3'",
+        ),
     ],
 )
 def test_a_spec_that_cannot_be_is_explained(spec: str, message: str) -> None:
@@ -339,6 +342,18 @@ def test_a_spec_that_cannot_be_is_explained(spec: str, message: str) -> None:
 def test_a_cut_must_be_a_positive_integer(k: Any) -> None:
     with pytest.raises(ConfigError, match="k must be an integer >= 1"):
         Recall(k)
+    with pytest.raises(ConfigError, match="tokens must be an integer >= 1"):
+        Recall(tokens=k)
+
+
+@pytest.mark.parametrize("kind", CUT_MEASURES)
+def test_all_but_k_are_given_by_name(kind: Any) -> None:
+    with pytest.raises(TypeError):
+        kind(None, 1)
+
+
+def test_a_threshold_becomes_a_plain_number() -> None:
+    assert type(Hit(min_coverage=np.float64(0.5)).min_coverage) is float
 
 
 def test_chunks_and_tokens_exclude_each_other() -> None:
