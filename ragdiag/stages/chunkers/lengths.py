@@ -122,14 +122,15 @@ class EncodedText:
         self.text, self.by = text, by
         [self._clean] = encodable([text])
         self._encode = by.loaded.encode_ordinary
-        ends, tokens, sure = [np.zeros(1, np.int32)], [np.zeros(1, np.int32)], [np.ones(1, np.bool_)]
+        start = np.zeros(1, dtype=np.int32)
+        ends, tokens, sure, sums = [start], [start], [start], [start]
         for block in _blocks(self._clean, by.loaded):
             ends.append(block.ends)
             tokens.append(block.tokens)
-            sure.append(block.sure)
-        self.ends, self.tokens = np.concatenate(ends), np.concatenate(tokens)
-        at = np.flatnonzero(np.concatenate(sure))
-        self._sure, self._sums = self.ends[at], self.tokens[at]
+            sure.append(block.ends[block.sure])
+            sums.append(block.tokens[block.sure])
+        self.ends, self.tokens = _joined(ends), _joined(tokens)
+        self._sure, self._sums = _joined(sure), _joined(sums)
         self._known: dict[str, int] = {}  # words and stops at the edges of ranges come again and again
 
     def __call__(self, ranges: Sequence[Range], prefixes: Sequence[str] | None = None) -> list[int]:
@@ -173,6 +174,13 @@ class EncodedText:
 
 
 _REMEMBERED = 32
+
+
+def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """The parts one after the other; the list is emptied, so that nothing is held twice for long."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
