@@ -10,6 +10,7 @@ export HF_HUB_OFFLINE = 1
 demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's handbook (installs no torch).
 	$(BIN)/ragdiag demo
 
+test: export OMP_NUM_THREADS = 1  # one process a core is enough
 test: $(VENV)/installed-dev  ## Run all tests and the examples in the documentation.
 	$(BIN)/python -m pytest --numprocesses=auto --cov=ragdiag --cov-branch --cov-report=term
 
