@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ragdiag.costs import WorkEstimate, count_tokens
 from ragdiag.errors import ConfigError
@@ -18,6 +17,7 @@ from ragdiag.stages.protocols import (
     Reranker,
     Retriever,
     budget_of,
+    require_plug,
     uses_vectors,
 )
 from ragdiag.trace import Trace
@@ -58,18 +58,8 @@ class Pipeline:
     top_k: int = 5
 
     def __post_init__(self) -> None:
-        protocols: dict[str, Any] = {
-            "chunker": Chunker,
-            "embedder": Embedder,
-            "retriever": Retriever,
-            "reranker": Reranker,
-            "packer": Packer,
-        }
         for stage, plug in self.plugs.items():
-            if isinstance(plug, type) or not isinstance(plug, protocols[stage]):
-                methods = sorted(name for name in vars(protocols[stage]) if not name.startswith("_"))
-                got = f"the class {plug.__name__}" if isinstance(plug, type) else type(plug).__name__
-                raise ConfigError(f"{stage}: expected an object with {' and '.join(methods)}, got {got}")
+            require_plug(stage, plug, called=stage)
         for name in ("candidates", "top_k"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -86,14 +86,6 @@ _KINDS: dict[str, dict[str, str]] = {
 _NESTED = {**{stage: stage for stage in protocols.STAGES}, "parents": "chunker", "children": "chunker"}
 _LISTED = {"arms": "retriever", "packers": "packer"}
 
-_PROTOCOLS: dict[str, type] = {
-    "chunker": protocols.Chunker,
-    "embedder": protocols.Embedder,
-    "retriever": protocols.Retriever,
-    "reranker": protocols.Reranker,
-    "packer": protocols.Packer,
-}
-
 
 def read_pipeline(path: str | Path) -> Pipeline:
     """The pipeline that a TOML file describes (see this module's beginning for its form).
@@ -157,7 +149,8 @@ def _stage(name: str, table: object, embedder: Embedder | None, place: str = "")
         elif options.get(option) == "embedder" and takes_counter(parameter):
             options[option] = _counter(embedder, f"{place}.{option}")
     stage = call(target, options, place)
-    missing = [method for method in vars(_PROTOCOLS[name]) if method[0] != "_" and not hasattr(stage, method)]
+    protocol = protocols.PROTOCOLS[name]
+    missing = [method for method in vars(protocol) if method[0] != "_" and not hasattr(stage, method)]
     if missing:
         raise ConfigError(f"{place}.kind: {kind!r} makes no {name}: it has no {', '.join(missing)}()")
     return stage

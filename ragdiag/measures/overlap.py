@@ -7,7 +7,6 @@ All characters counted here are non-whitespace characters.
 from __future__ import annotations
 
 import difflib
-import operator
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ragdiag.errors import ConfigError, DataError
 from ragdiag.measures.delivery import Delivery
+from ragdiag.measures.options import whole_number
 
 __all__ = [
     "MRR",
@@ -59,15 +59,8 @@ class _CutMeasure(SpanMeasure):
     def __post_init__(self) -> None:
         for option in ("k", "tokens"):
             value = getattr(self, option)
-            if value is None:
-                continue
-            try:
-                whole = operator.index(value)
-            except TypeError:
-                whole = 0
-            if isinstance(value, bool) or whole < 1:
-                raise ConfigError(f"{self.name}: {option} must be an integer >= 1, got {value!r}")
-            object.__setattr__(self, option, whole)
+            if value is not None:
+                object.__setattr__(self, option, whole_number(self.name, option, value))
         if self.k is not None and self.tokens is not None:
             raise ConfigError(
                 f"{self.name}: give k or tokens, not both; got k={self.k}, tokens={self.tokens}"

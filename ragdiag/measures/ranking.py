@@ -14,7 +14,6 @@ ranked twice (`Rankings` refuses it). All values are in [0, 1].
 from __future__ import annotations
 
 import difflib
-import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from ragdiag.errors import ConfigError
 from ragdiag.measures.judgments import Graded, Judged
+from ragdiag.measures.options import whole_number
 
 __all__ = [
     "NDCG",
@@ -265,14 +265,7 @@ def _ordinals(documents: Graded) -> NDArray[np.intp]:
 
 def _set_whole(measure: RankMeasure, option: str) -> None:
     """Check that an option is an integer >= 1, and make it an int."""
-    value = getattr(measure, option)
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = 0
-    if isinstance(value, bool) or whole < 1:
-        raise ConfigError(f"{measure.name}: {option} must be an integer >= 1, got {value!r}")
-    object.__setattr__(measure, option, whole)
+    object.__setattr__(measure, option, whole_number(measure.name, option, getattr(measure, option)))
 
 
 _MEASURES: Mapping[str, type[RankMeasure]] = {

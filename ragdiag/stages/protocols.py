@@ -7,8 +7,8 @@ functions at the end of this module, which hold the defaults.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias, cast, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Document, Hit, Request
 
 __all__ = [
+    "PROTOCOLS",
     "STAGES",
     "Chunker",
     "Embedder",
@@ -28,7 +29,9 @@ __all__ = [
     "Vectors",
     "arms_of",
     "budget_of",
+    "is_plug",
     "recipe_of",
+    "require_plug",
     "similarity_of",
     "token_counts",
     "uses_vectors",
@@ -120,6 +123,33 @@ class Packer(Protocol):
     def pack(self, query: str, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
         """The chunks that reach the prompt, in the order of the prompt; ``chunks`` come best first."""
         ...
+
+
+PROTOCOLS: Mapping[str, type[Any]] = {
+    "chunker": Chunker,
+    "embedder": Embedder,
+    "retriever": Retriever,
+    "reranker": Reranker,
+    "packer": Packer,
+}
+"""What a plug of each stage must be."""
+
+
+def is_plug(stage: str, value: object) -> bool:
+    """Whether a value has the methods of its stage's Protocol, and is not the class that has them."""
+    return not isinstance(value, type) and isinstance(value, PROTOCOLS[stage])
+
+
+def require_plug(stage: str, plug: object, *, called: str) -> None:
+    """Refuses what is no plug of a stage; ``called`` is what the error begins with.
+
+    Raises:
+        ConfigError: it lacks methods of the Protocol, or is a class.
+    """
+    if not is_plug(stage, plug):
+        methods = sorted(name for name in vars(PROTOCOLS[stage]) if not name.startswith("_"))
+        got = f"the class {plug.__name__}" if isinstance(plug, type) else type(plug).__name__
+        raise ConfigError(f"{called}: expected an object with {' and '.join(methods)}, got {got}")
 
 
 def similarity_of(embedder: Embedder) -> Similarity:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ragdiag.stages.protocols import Similarity, Vectors
 from ragdiag.stages.ranking import order_by_score
 
-__all__ = ["Neighbors", "exact_ranks", "exact_scores", "nearest"]
+__all__ = ["Neighbors", "directions", "exact_ranks", "exact_scores", "nearest"]
 
 # A block of scores is at most 8,192 x 1,000 float32 values, 32 MB: smaller ones starve the matrix product.
 BLOCK_ROWS = 8192
@@ -38,6 +38,14 @@ class Neighbors:
 
     rows: NDArray[np.intp]
     scores: NDArray[np.float64]
+
+
+def directions(vectors: Vectors) -> NDArray[np.float64]:
+    """The rows of ``vectors`` (shape (m, d)) at length 1, in float64; rows of zeros stay so."""
+    rows = vectors.astype(np.float64)
+    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    units: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return units
 
 
 def exact_scores(query: Vectors, rows: Vectors, similarity: Similarity) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Document
 from ragdiag.spans import Range, merge, quote
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Chunker
+from ragdiag.stages.protocols import Chunker, require_plug
 from ragdiag.stages.tokens import Characters, TokenCounter, count, counter
 from ragdiag.testing.promises import (
     Problem,
@@ -23,7 +23,6 @@ from ragdiag.testing.promises import (
     failures,
     hold,
     promised,
-    require_plug,
     required,
 )
 from ragdiag.testing.samples import hostile_documents
@@ -66,7 +65,7 @@ def check_chunker(
         >>> from ragdiag.stages.chunkers import RecursiveChunker
         >>> check_chunker(RecursiveChunker(100, overlap=20))
     """
-    require_plug("chunker", chunker)
+    require_plug("chunker", chunker, called="check_chunker")
     says_unit = unit is not None or hasattr(chunker, "unit")
     limits = {
         name: _limit(name, getattr(chunker, name, None) if given == "declared" and says_unit else given)

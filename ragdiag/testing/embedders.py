@@ -9,7 +9,7 @@ from functools import cache, partial
 from ragdiag.errors import ConfigError
 from ragdiag.spans import quote
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Embedder, similarity_of
+from ragdiag.stages.protocols import Embedder, require_plug, similarity_of
 from ragdiag.stages.similarity import exact_scores
 from ragdiag.stages.tokens import TokenCounter, count
 from ragdiag.testing.answers import (
@@ -31,7 +31,6 @@ from ragdiag.testing.promises import (
     hold,
     optional,
     promised,
-    require_plug,
     required,
 )
 from ragdiag.testing.samples import RELATED, hostile_texts
@@ -67,7 +66,7 @@ def check_embedder(
         >>> from ragdiag.stages.embedders import HashingEmbedder
         >>> check_embedder(HashingEmbedder(), also=["related_is_nearer"])
     """
-    require_plug("embedder", embedder)
+    require_plug("embedder", embedder, called="check_embedder")
     case = _Case(
         asks=_asks(embedder),
         texts=tuple(hostile_texts() if texts is None else texts),

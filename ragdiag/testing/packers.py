@@ -12,7 +12,7 @@ from ragdiag.records import Chunk, Document
 from ragdiag.spans import quote
 from ragdiag.stages import boundary
 from ragdiag.stages.chunkers.recursive import RecursiveChunker
-from ragdiag.stages.protocols import Packer, budget_of, token_counts
+from ragdiag.stages.protocols import Packer, budget_of, require_plug, token_counts
 from ragdiag.testing.promises import (
     Problem,
     Promise,
@@ -20,7 +20,6 @@ from ragdiag.testing.promises import (
     failures,
     hold,
     promised,
-    require_plug,
     required,
 )
 from ragdiag.testing.samples import hostile_documents
@@ -57,7 +56,7 @@ def check_packer(
         >>> from ragdiag.stages.packers import TokenBudget
         >>> check_packer(TokenBudget(1000, overflow="truncate"))
     """
-    require_plug("packer", packer)
+    require_plug("packer", packer, called="check_packer")
     corpus = hostile_documents() if documents is None else list(documents)
     best_first = _cut(corpus) if chunks is None else list(chunks)
     case = _Case(packer, {document.id: document for document in corpus}, best_first, query)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from ragdiag.errors import ConfigError, MissingExtraError, RagdiagError, ResourceError, StageError
-from ragdiag.stages.protocols import Chunker, Embedder, Packer, Reranker, Retriever
 
 __all__ = [
     "Broken",
@@ -25,7 +24,6 @@ __all__ = [
     "hold",
     "optional",
     "promised",
-    "require_plug",
     "required",
 ]
 
@@ -35,14 +33,6 @@ _Outcome = TypeVar("_Outcome")
 
 _NO_PLUG_AT_FAULT = (MissingExtraError, ResourceError)
 """What is not installed or not there breaks no promise: it is raised as it is."""
-
-_PROTOCOLS: dict[str, type[Any]] = {
-    "chunker": Chunker,
-    "embedder": Embedder,
-    "retriever": Retriever,
-    "reranker": Reranker,
-    "packer": Packer,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,19 +195,6 @@ def _selected(
         for promise in promises
         if promise.name not in without and (promise.kind != "optional" or promise.name in also)
     ]
-
-
-def require_plug(stage: str, plug: object) -> None:
-    """Check that ``plug`` has the methods of its Protocol.
-
-    Raises:
-        ConfigError: it has not, or is a class.
-    """
-    protocol = _PROTOCOLS[stage]
-    if isinstance(plug, type) or not isinstance(plug, protocol):
-        methods = sorted(name for name in vars(protocol) if not name.startswith("_"))
-        got = f"the class {plug.__name__}" if isinstance(plug, type) else type(plug).__name__
-        raise ConfigError(f"check_{stage}: expected an object with {' and '.join(methods)}, got {got}")
 
 
 def attempt(call: Callable[[], _Outcome]) -> _Outcome | Exception:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ragdiag.spans import quote
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Reranker
+from ragdiag.stages.protocols import Reranker, require_plug
 from ragdiag.testing.answers import (
     Answers,
     Ask,
@@ -26,7 +26,6 @@ from ragdiag.testing.promises import (
     hold,
     optional,
     promised,
-    require_plug,
     required,
 )
 from ragdiag.testing.samples import RELATED, hostile_texts, sample_queries
@@ -63,7 +62,7 @@ def check_reranker(
         >>> from ragdiag.stages.rerankers import LateInteractionReranker
         >>> check_reranker(LateInteractionReranker(HashingEmbedder()), also=["related_scores_higher"])
     """
-    require_plug("reranker", reranker)
+    require_plug("reranker", reranker, called="check_reranker")
     asked = [query.text for query in sample_queries()] if queries is None else list(queries)
     case = _Case(
         asks={f"query {quote(query, limit=40)}": _ask(reranker, query) for query in asked},

@@ -11,7 +11,7 @@ import numpy as np
 from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Document, Request
 from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Retriever, Vectors, uses_vectors
+from ragdiag.stages.protocols import Retriever, Vectors, require_plug, uses_vectors
 from ragdiag.stages.retrievers.filters import matches
 from ragdiag.testing.promises import (
     Problem,
@@ -22,7 +22,6 @@ from ragdiag.testing.promises import (
     hold,
     optional,
     promised,
-    require_plug,
     required,
 )
 from ragdiag.testing.samples import (
@@ -68,7 +67,7 @@ def check_retriever(
         >>> from ragdiag.stages.retrievers import BM25Retriever
         >>> check_retriever(BM25Retriever(), also=["ties_in_order"])
     """
-    require_plug("retriever", retriever)
+    require_plug("retriever", retriever, called="check_retriever")
     if chunks is None:
         if vectors is not None:
             raise ConfigError("vectors need the chunks that they are of: give chunks too")

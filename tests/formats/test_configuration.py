@@ -8,7 +8,7 @@ import pytest
 
 from ragdiag.errors import ConfigError, MissingExtraError
 from ragdiag.formats import read_pipeline
-from ragdiag.formats.configuration import _KINDS, _PROTOCOLS, _stage
+from ragdiag.formats.configuration import _KINDS, _stage
 from ragdiag.pipeline import Pipeline
 from ragdiag.stages.chunkers import (
     MarkdownChunker,
@@ -21,7 +21,7 @@ from ragdiag.stages.embedders.hashing import HashingEmbedder
 from ragdiag.stages.embedders.sentence_transformer import SentenceTransformerEmbedder
 from ragdiag.stages.embedders.static import StaticEmbedder
 from ragdiag.stages.packers import DuplicateFilter, PackerChain, PromptOrder, TokenBudget, TopK
-from ragdiag.stages.protocols import Retriever
+from ragdiag.stages.protocols import PROTOCOLS, Retriever
 from ragdiag.stages.rerankers import LateInteractionReranker
 from ragdiag.stages.retrievers import (
     BM25Retriever,
@@ -238,7 +238,7 @@ def test_each_kind_is_a_stage_whose_options_have_types(stage: str, kind: str) ->
     for step in name.split("."):
         target = getattr(target, step)
     made = target if inspect.isclass(target) else target.__self__
-    assert all(hasattr(made, method) for method in vars(_PROTOCOLS[stage]) if not method.startswith("_"))
+    assert all(hasattr(made, method) for method in vars(PROTOCOLS[stage]) if not method.startswith("_"))
     assert all(p.annotation is not p.empty for p in inspect.signature(target).parameters.values())
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ragdiag.spans import Range
 from ragdiag.stages import boundary
-from ragdiag.stages.chunkers.lengths import Range
 from ragdiag.stages.embedders.texts import encodable
 from ragdiag.stages.protocols import Embedder
+from ragdiag.stages.similarity import directions
 
 __all__ = ["distances_at_gaps", "greatest"]
 
@@ -37,9 +38,7 @@ def distances_at_gaps(
         return np.empty(0)
     windows = {pair: row for row, pair in enumerate(dict.fromkeys([*before, *behind]))}
     texts = encodable([text[start:end] for start, end in windows])
-    vectors = boundary.embed_documents(embedder, texts).astype(np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    units = directions(boundary.embed_documents(embedder, texts))
     left, right = (units[[windows[pair] for pair in side]] for side in (before, behind))
     distances: NDArray[np.float64] = 1 - np.einsum("ij,ij->i", left, right)
     return distances

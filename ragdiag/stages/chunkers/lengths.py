@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ragdiag.spans import Range
 from ragdiag.stages.embedders.texts import encodable
 from ragdiag.stages.tokens import Tiktoken, TokenCounter, count
 
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["Counted", "CountedText", "EncodedText", "Lengths", "Range", "lengths_of"]
+__all__ = ["Counted", "CountedText", "EncodedText", "Lengths", "lengths_of"]
 
-Range: TypeAlias = tuple[int, int]
 Counted: TypeAlias = tuple[Range, int]
 """A range of the text, and what it counts."""
 

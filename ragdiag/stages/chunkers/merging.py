@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from ragdiag.errors import ConfigError, StageError
-from ragdiag.stages.chunkers.lengths import Counted, Lengths, Range
+from ragdiag.spans import Range
+from ragdiag.stages.chunkers.lengths import Counted, Lengths
 from ragdiag.stages.chunkers.splitting import split
 from ragdiag.stages.tokens import count
 

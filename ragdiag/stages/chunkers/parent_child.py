@@ -6,9 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Chunk, Document
+from ragdiag.spans import Range
 from ragdiag.stages import boundary
-from ragdiag.stages.chunkers.lengths import Range
-from ragdiag.stages.protocols import Chunker
+from ragdiag.stages.protocols import Chunker, is_plug
 
 __all__ = ["ParentChildChunker"]
 
@@ -56,7 +56,7 @@ class ParentChildChunker:
 
     def __post_init__(self) -> None:
         for name, chunker in (("parents", self.parents), ("children", self.children)):
-            if isinstance(chunker, type) or not isinstance(chunker, Chunker):
+            if not is_plug("chunker", chunker):
                 raise ConfigError(f"{name} must be a chunker, with chunk(document), got {chunker!r}")
 
     def __repr__(self) -> str:

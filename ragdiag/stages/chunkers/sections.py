@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ragdiag.stages.chunkers.lengths import Range
+from ragdiag.spans import Range
 from ragdiag.stages.chunkers.splitting import trim
 
 __all__ = ["Section", "read_sections"]

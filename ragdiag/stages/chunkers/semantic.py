@@ -12,7 +12,7 @@ from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import check_limits
 from ragdiag.stages.chunkers.sentence_fitting import SentenceFitting
 from ragdiag.stages.chunkers.sentences import SentenceFinder, find_sentences, name_of, sentences_of
-from ragdiag.stages.protocols import Embedder
+from ragdiag.stages.protocols import Embedder, is_plug
 from ragdiag.stages.tokens import TokenCounter, counter
 
 __all__ = ["SemanticChunker"]
@@ -78,7 +78,7 @@ class SemanticChunker:
     sentences: SentenceFinder = find_sentences
 
     def __post_init__(self) -> None:
-        if isinstance(self.embedder, type) or not isinstance(self.embedder, Embedder):
+        if not is_plug("embedder", self.embedder):
             raise ConfigError(
                 "embedder must be an embedder, with embed_documents(texts) and embed_queries(texts), "
                 f"got {self.embedder!r}"

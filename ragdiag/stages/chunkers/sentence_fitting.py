@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ragdiag.stages.chunkers.lengths import Lengths, Range
+from ragdiag.spans import Range
+from ragdiag.stages.chunkers.lengths import Lengths
 from ragdiag.stages.chunkers.merging import Fitting
 from ragdiag.stages.chunkers.splitting import SEPARATORS, trim
 

@@ -18,8 +18,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ragdiag.errors import ConfigError, StageError
-from ragdiag.stages.chunkers.lengths import Range
-from ragdiag.stages.chunkers.splitting import trim
+from ragdiag.spans import Range
+from ragdiag.stages.chunkers.splitting import WIDE_STOPS, trim
 
 __all__ = ["SentenceFinder", "find_sentences", "name_of", "sentences_of"]
 
@@ -28,7 +28,6 @@ SentenceFinder: TypeAlias = Callable[[str], Iterable[Range]]
 
 # Latin; Arabic and Urdu; Devanagari; Ethiopic, Armenian, Khmer, Burmese. Whitespace must follow these.
 _STOPS = ".!?\u2026\u061f\u06d4\u0964\u0965\u1362\u0589\u17d4\u104b"
-_WIDE_STOPS = "\u3002\uff01\uff1f\uff61"  # Chinese and Japanese
 _CLOSERS = "\"'\u2019\u201d\u00bb\u203a)\\]*_\u300d\u300f\uff09\u3011"
 _OPENERS = "\"'\u2018\u201c\u201e\u00ab\u2039([{\u00bf\u00a1*_\u2013\u2014-"
 
@@ -37,7 +36,7 @@ _OPENERS = "\"'\u2018\u201c\u201e\u00ab\u2039([{\u00bf\u00a1*_\u2013\u2014-"
 _END = re.compile(
     rf"(?<![{_STOPS}])(?P<stops>[{_STOPS}]++)(?P<closed>[{_CLOSERS}]*+(?:[ \u00a0\u202f]\u00bb)?+)"
     r"(?:\[[^\[\]\n]{1,40}\])*+(?::\d[\d,\u2013-]{0,12}+)?+(?=\s)"
-    rf"|(?P<wide>[{_WIDE_STOPS}])[{_WIDE_STOPS}{_STOPS}]*+[{_CLOSERS}]*+"
+    rf"|(?P<wide>[{WIDE_STOPS}])[{WIDE_STOPS}{_STOPS}]*+[{_CLOSERS}]*+"
 )
 _AROUND = 48
 """How many characters around a stop decide; words that do, and gaps between sentences, are shorter."""

@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from ragdiag.errors import ConfigError
+from ragdiag.spans import Range
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
-from ragdiag.stages.chunkers.lengths import Counted, Range
+from ragdiag.stages.chunkers.lengths import Counted
 
-__all__ = ["SEPARATORS", "Separator", "compile_separators", "split", "trim"]
+__all__ = ["SEPARATORS", "WIDE_STOPS", "Separator", "compile_separators", "split", "trim"]
 
 Separator: TypeAlias = str | re.Pattern[str]
 
 _STOPS = ".!?\u2026\u061f\u06d4\u0964\u0965\u1362"  # Latin, Arabic, Urdu, Devanagari, Ethiopic
 _CLOSED_STOPS = ".!?\u2026\u061f"  # behind these, quotes and brackets may close
 _CLOSERS = "\"'\u2019\u201d\u00bb\u203a)\\]"
-_WIDE_STOPS, _WIDE_CLOSERS = "\u3002\uff01\uff1f\uff61", "\u201d\u2019\u300d\u300f\uff09\u3011"
+WIDE_STOPS, _WIDE_CLOSERS = "\u3002\uff01\uff1f\uff61", "\u201d\u2019\u300d\u300f\uff09\u3011"
 _COMMAS, _WIDE_COMMAS = ",;:\u060c\u061b", "\uff0c\u3001\uff1b\uff1a"
 
 # Every pattern moves over the text in linear time, whatever the text, and begins with a set of characters,
@@ -36,9 +37,9 @@ SEPARATORS: tuple[re.Pattern[str], ...] = (
     re.compile(r"[\r\n\v\x1c-\x1e\x85\u2028](?:(?<=\r)\n)?+"),
     # sentences: a stop before whitespace; Chinese and Japanese stops
     re.compile(
-        rf"[{_STOPS}{_WIDE_STOPS}]"
+        rf"[{_STOPS}{WIDE_STOPS}]"
         rf"(?:(?:(?<=[{_CLOSED_STOPS}])[{_CLOSERS}]?|(?<=[{_STOPS}]))\s+"
-        rf"|(?<=[{_WIDE_STOPS}])[{_WIDE_CLOSERS}]?(?![{_WIDE_STOPS}{_WIDE_CLOSERS}])\s*)"
+        rf"|(?<=[{WIDE_STOPS}])[{_WIDE_CLOSERS}]?(?![{WIDE_STOPS}{_WIDE_CLOSERS}])\s*)"
     ),
     # clauses
     re.compile(rf"[{_COMMAS}{_WIDE_COMMAS}](?:(?<=[{_COMMAS}])\s+|(?<=[{_WIDE_COMMAS}])\s*)"),

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 
 from ragdiag.records import Chunk, Document
+from ragdiag.spans import Range
 from ragdiag.stages.chunkers.graphemes import next_grapheme, starts_grapheme
-from ragdiag.stages.chunkers.lengths import EncodedText, Range, lengths_of
+from ragdiag.stages.chunkers.lengths import EncodedText, lengths_of
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.splitting import split, trim
 from ragdiag.stages.tokens import TokenCounter, counter

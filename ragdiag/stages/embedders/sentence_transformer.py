@@ -15,7 +15,12 @@ import numpy as np
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
 from ragdiag.stages.embedders.packaged import MINILM, PackagedModel
 from ragdiag.stages.embedders.texts import encodable
-from ragdiag.stages.loading import loading_bar_only_in_a_terminal
+from ragdiag.stages.loading import (
+    changed_options,
+    loading_bar_only_in_a_terminal,
+    name_of_loaded,
+    options_of,
+)
 from ragdiag.stages.protocols import Similarity, Vectors
 
 if TYPE_CHECKING:
@@ -183,16 +188,10 @@ class SentenceTransformerEmbedder:
         }
 
     def __repr__(self) -> str:
-        options = {
-            name: value
-            for name in type(self).__dataclass_fields__
-            if name != "model" and (value := getattr(self, name)) != getattr(type(self), name)
-        }
-        shown = "".join(f", {name}={value!r}" for name, value in options.items())
-        return f"SentenceTransformerEmbedder({self._model_name}{shown})"
+        return f"SentenceTransformerEmbedder({self._model_name}{changed_options(self)})"
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: vars(self)[name] for name in type(self).__dataclass_fields__}
+        return options_of(self)
 
     def _embed(self, texts: Sequence[str], side: _Side) -> Vectors:
         clean = encodable(texts)
@@ -247,8 +246,7 @@ class SentenceTransformerEmbedder:
             return repr(str(self.model))
         if isinstance(self.model, PackagedModel):
             return f"<{self.model}>"
-        config = getattr(self.model, "config", None)
-        return f"<loaded {getattr(config, 'name_or_path', '') or type(self.model).__name__}>"
+        return name_of_loaded(self.model)
 
     @cached_property
     def _loaded(self) -> SentenceTransformer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk
-from ragdiag.stages.protocols import Packer, budget_of
+from ragdiag.stages.protocols import Packer, budget_of, is_plug
 
 __all__ = ["PackerChain"]
 
@@ -42,7 +42,7 @@ class PackerChain:
         if not self.packers:
             raise ConfigError("PackerChain.packers must be one or more packers, got none")
         for packer in self.packers:
-            if isinstance(packer, type) or not isinstance(packer, Packer):
+            if not is_plug("packer", packer):
                 raise ConfigError(f"PackerChain.packers must have pack(query, chunks), got {packer!r}")
         if len(self._with_budget) > 1:
             raise ConfigError(

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
 from ragdiag.stages.embedders.texts import encodable
-from ragdiag.stages.loading import loading_bar_only_in_a_terminal
+from ragdiag.stages.loading import (
+    changed_options,
+    loading_bar_only_in_a_terminal,
+    name_of_loaded,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -105,20 +110,12 @@ class CrossEncoderReranker:
         return scores
 
     def __repr__(self) -> str:
-        if isinstance(self.model, str | Path):
-            name = repr(str(self.model))
-        else:
-            config = getattr(self.model, "config", None)
-            name = f"<loaded {getattr(config, 'name_or_path', '') or type(self.model).__name__}>"
-        options = {
-            option: value
-            for option in type(self).__dataclass_fields__
-            if option != "model" and (value := getattr(self, option)) != getattr(type(self), option)
-        }
-        return f"CrossEncoderReranker({name}{''.join(f', {o}={v!r}' for o, v in options.items())})"
+        named = isinstance(self.model, str | Path)
+        name = repr(str(self.model)) if named else name_of_loaded(self.model)
+        return f"CrossEncoderReranker({name}{changed_options(self)})"
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: vars(self)[name] for name in type(self).__dataclass_fields__}
+        return options_of(self)
 
     @cached_property
     def _checked(self) -> Any:

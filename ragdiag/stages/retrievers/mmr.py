@@ -13,6 +13,7 @@ from ragdiag.records import Chunk, Hit, Request
 from ragdiag.stages.protocols import Searcher, Vectors, uses_vectors
 from ragdiag.stages.retrievers.exact import query_vector
 from ragdiag.stages.retrievers.wrapping import AroundOne, known_rows
+from ragdiag.stages.similarity import directions
 
 __all__ = ["MMRRetriever"]
 
@@ -92,8 +93,8 @@ class _MMRSearcher:
 
     def _choose(self, request: Request, candidates: Sequence[Hit], n: int) -> list[Hit]:
         rows = sorted(known_rows(candidates, self._row_of, self._retriever.retriever))
-        units = _unit_rows(self._vectors[rows])
-        [query] = _unit_rows(query_vector(request)[None, :])
+        units = directions(self._vectors[rows])
+        [query] = directions(query_vector(request)[None, :])
         chosen = _greedily(_cosines(query, units), units, self._retriever.trade_off, n)
         return [Hit(self._ids[rows[place]], value) for place, value in chosen]
 
@@ -119,14 +120,6 @@ def _greedily(
         left[best] = False
         redundancy = np.maximum(redundancy, _cosines(units[best], units))
     return chosen
-
-
-def _unit_rows(vectors: Vectors) -> NDArray[np.float64]:
-    """The rows at length 1, in float64; zero rows stay zero."""
-    rows = vectors.astype(np.float64)
-    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
-    units: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return units
 
 
 def _cosines(one: NDArray[np.float64], units: NDArray[np.float64]) -> NDArray[np.float64]:

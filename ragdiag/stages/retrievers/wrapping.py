@@ -8,7 +8,7 @@ from typing import Self
 
 from ragdiag.errors import ConfigError, StageError
 from ragdiag.records import Hit
-from ragdiag.stages.protocols import Retriever, Similarity, recipe_of
+from ragdiag.stages.protocols import Retriever, Similarity, is_plug, recipe_of
 
 __all__ = ["AroundOne", "known_rows"]
 
@@ -23,7 +23,7 @@ class AroundOne:
     retriever: Retriever
 
     def __post_init__(self) -> None:
-        if isinstance(self.retriever, type) or not isinstance(self.retriever, Retriever):
+        if not is_plug("retriever", self.retriever):
             kind = self.retriever.__name__ if isinstance(self.retriever, type) else None
             raise ConfigError(
                 f"{type(self).__name__}.retriever must be an object with build(chunks, vectors), "
