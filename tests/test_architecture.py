@@ -23,7 +23,7 @@ MODULES = {
 
 # What a group of modules may import, besides itself. The groups stand in the order of the data.
 BASE = ("errors", "files", "records", "spans", "alignment", "progress")
-RUN = ("costs", "trace", "index", "pipeline")
+RUN = ("costs", "trace", "index", "pipeline", "store")
 LAYERS = [
     ("base", BASE),
     ("stages", ("stages",)),
@@ -31,6 +31,7 @@ LAYERS = [
     ("testing", ("testing",)),
     ("measures", ("measures",)),
     ("diagnosis", ("diagnosis",)),
+    ("experiments", ("experiments",)),
     ("formats", ("formats",)),
     ("demo", ("demo",)),
     ("report", ("report",)),
@@ -170,6 +171,7 @@ def test_public_names_are_sorted_and_there() -> None:
 def test_public_names_of_the_core_are_all_exported() -> None:
     """What records, errors, costs, trace, index and pipeline make public, and the call and its result."""
     helpers = {"Alternative", "check_documents", "check_unique", "chunk_all", "count_tokens"}
+    helpers |= {"diagnose_index"}
     for name in ("records", "errors", "costs", "trace", "index", "pipeline", "diagnosis.diagnose"):
         module = importlib.import_module(f"ragdiag.{name}")
         for public in set(module.__all__) - helpers:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Objective
 from ragdiag.diagnosis.causes import observe
+from ragdiag.diagnosis.checks.check import CheckOutcome
 from ragdiag.diagnosis.deliveries import deliver
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
@@ -85,6 +86,7 @@ class Diagnosis:
         outcomes: what each assessed query got, in the order of the ledger.
         verdicts: for each unit of the ledger why it was lost, None where it was delivered.
         effort: what the re-runs behind the verdicts took; None where nothing was re-run.
+        checks: what became of each check for a named cause; empty where none was made.
     """
 
     trace: Trace
@@ -98,6 +100,7 @@ class Diagnosis:
     outcomes: tuple[QueryOutcome, ...] = field(repr=False)
     verdicts: tuple[Verdict | None, ...] = field(repr=False)
     effort: Effort | None = None
+    checks: tuple[CheckOutcome, ...] = ()
 
     @classmethod
     def of(
@@ -475,6 +478,7 @@ class Diagnosis:
             outcomes=tuple(self.outcomes[i] for i in positions),
             verdicts=tuple(self.verdicts[unit] for unit in self.ledger.units_of(positions)),
             effort=self.effort,
+            checks=self.checks,
         )
 
     def explain(self, query_id: str) -> Explanation:

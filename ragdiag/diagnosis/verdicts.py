@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Effort", "Outcome", "Proof", "Trial", "Verdict", "VoidBy"]
+__all__ = ["Effort", "Finding", "Outcome", "Proof", "Sureness", "Trial", "Verdict", "VoidBy"]
 
 Proof: TypeAlias = Literal["verified", "joint", "observed", "undetermined", "unreproducible"]
 Outcome: TypeAlias = Literal["recovered", "lost", "evicted", "void"]
 VoidBy: TypeAlias = Literal["raised", "spent", "placebo"]
+Sureness: TypeAlias = Literal["proven", "measured", "suspected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,32 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A named cause, seen at one lost unit.
+
+    Attributes:
+        code: ``stage.cause``, one of the catalog's (`checks.catalog.CAUSES`).
+        observation: what shows it, in numbers.
+        sureness: ``proven``: a re-run in which this alone was mended brought the evidence back;
+            ``measured``: the numbers show it directly; ``suspected``: they fit, and so might another cause.
+    """
+
+    code: str
+    observation: str
+    sureness: Sureness
+
+    @property
+    def stage(self) -> str:
+        """The stage of the code."""
+        return self.code.partition(".")[0]
+
+    @property
+    def cause(self) -> str:
+        """The cause of the code."""
+        return self.code.partition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Why a unit was lost.
 
@@ -62,6 +89,7 @@ class Verdict:
         trials: the re-runs behind it, in the order they were made.
         shapley: each stage's share of the blame where that was asked for, summing to 1 where making all
             stages ideal brings the unit back; else None.
+        findings: the named causes that were seen, the one that `cause` is called by first.
     """
 
     stage: str
@@ -72,6 +100,12 @@ class Verdict:
     reason: str = ""
     trials: tuple[Trial, ...] = ()
     shapley: Mapping[str, float] | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def blamed(self) -> tuple[str, ...]:
+        """The stages to blame: of a joint verdict all that must be fixed, else the one."""
+        return self.together if self.proof == "joint" else (self.stage,)
 
     @property
     def together(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 1. Every query with a lost unit is asked again, unrepaired (`reproduction`).
 2. What the repairs need is embedded in one call and put into one index (`repairs`, `windows`, `shelves`).
 3. Each unit is run again with its stages made ideal (`reruns`), and the rules make a verdict (`findings`).
+4. Checks look for what exactly is wrong at the stage to blame (`checks`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from statistics import median
 
 from ragdiag.diagnosis.attempts import Allowance, Void, calling
+from ragdiag.diagnosis.checks.examine import examine
 from ragdiag.diagnosis.edits import make_edits
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.findings import Runs, decide, shapley_values, try_repairs
@@ -36,6 +38,7 @@ def verify(
     evidence: Sequence[QueryEvidence],
     *,
     shapley: bool = False,
+    causes: bool = True,
     max_extra_calls: int | None = None,
     progress: bool | None = None,
 ) -> Diagnosis:
@@ -47,11 +50,12 @@ def verify(
         evidence_map: of the run.
         evidence: of each assessed query.
         shapley: whether every set of stages is tried for every unit.
+        causes: whether named causes are looked for.
         max_extra_calls: how many texts may be embedded and pairs scored together; None for any number.
         progress: whether long work shows a bar; None shows it on a terminal only.
     """
     return _Verification(diagnosis, index, evidence_map, evidence, max_extra_calls).run(
-        shapley=shapley, progress=progress
+        shapley=shapley, causes=causes, progress=progress
     )
 
 
@@ -73,18 +77,17 @@ class _Verification:
         self._verdicts = list(diagnosis.verdicts)
         self._given_up: set[int] = set()  # units for which the allowance did not reach
 
-    def run(self, *, shapley: bool, progress: bool | None) -> Diagnosis:
+    def run(self, *, shapley: bool, causes: bool, progress: bool | None) -> Diagnosis:
         units = find_lost_units(self._diagnosis, self._index, self._map, self._evidence)
         self._prove(self._affordable(units), every=shapley, progress=progress)
+        proven = replace(self._diagnosis, verdicts=tuple(self._verdicts))
+        if causes:
+            proven = examine(proven, self._index, self._map, units, self._allowance)
         unproven = sum(
             verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
             for unit, verdict in enumerate(self._verdicts)
         )
-        return replace(
-            self._diagnosis,
-            verdicts=tuple(self._verdicts),
-            effort=self._allowance.effort(unproven=unproven),
-        )
+        return replace(proven, effort=self._allowance.effort(unproven=unproven))
 
     def _prove(self, units: Sequence[LostUnit], *, every: bool, progress: bool | None) -> None:
         """Texts are embedded at once, pairs scored unit by unit: a limit is spent on the first ones."""

@@ -1,0 +1,1 @@
+"""Experiments on pipelines: faults planted on purpose, remedies tried out."""
