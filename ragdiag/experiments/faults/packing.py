@@ -1,0 +1,9 @@
+"""Faults of making the context."""
+
+from __future__ import annotations
+
+from ragdiag.experiments.faults.fault import Fault
+
+__all__ = ["FAULTS"]
+
+FAULTS: tuple[Fault, ...] = ()
