@@ -11,12 +11,13 @@ import os
 import re
 import sqlite3
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,9 @@ __all__ = ["Asked", "Store", "StoredEmbedder", "StoredReranker"]
 _APPLICATION = 0x52414744  # "RAGD", which SQLite keeps in the header of the file
 _VERSION = 1
 _PATIENCE = 60.0  # seconds that one process waits for another that is writing
+# The same on every machine, whatever its own order of bytes.
+_FLOAT, _DOUBLE, _WHOLE = "<f4", "<f8", "<i8"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-
-_Keys: TypeAlias = Sequence[bytes]
 
 
 @dataclass(slots=True)
@@ -144,20 +145,19 @@ class Store:
         require_plug("reranker", inner, called="Store.reranker")
         return StoredReranker(inner, self, _name_of(inner, name))
 
-    def read(self, keys: _Keys) -> dict[bytes, bytes]:
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The values of those ``keys`` that are there."""
         found = {}
         with self._connected() as connection:
-            for key in dict.fromkeys(keys):
+            for key in keys:
                 row = connection.execute("SELECT value FROM results WHERE key = ?", (key,)).fetchone()
                 if row is not None:
                     found[key] = row[0]
         return found
 
     def write(self, results: Mapping[bytes, bytes]) -> None:
-        """Keep values by their keys, all or none of them; those that are there already stay."""
-        with self._connected() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        """Keep values by their keys, all of them or none; those that are there already stay."""
+        with self._connected() as connection, _transaction(connection):
             connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?)", results.items())
 
     @contextmanager
@@ -170,12 +170,58 @@ class Store:
                 yield connection
             except sqlite3.Error as error:
                 raise DataError(
-                    f"{self.path or 'the store in memory'}: cannot be used as a store of results: {error}"
+                    f"{self.path or 'the store in memory'}: cannot be used as a store of results ({error}). "
+                    "Where the file is damaged, delete it: all that it holds can be worked out again"
                 ) from error
 
 
-@dataclass(frozen=True, eq=True)
-class StoredEmbedder:
+@dataclass(frozen=True, repr=False)
+class _Stored:
+    """What both kinds of stored plugs have in common.
+
+    Attributes:
+        inner: the plug that answers what the store cannot.
+        store: where its results are kept.
+        name: what they are kept under.
+        asked: what reached ``inner``.
+    """
+
+    inner: Any
+    store: Store
+    name: str
+    asked: Asked = field(default_factory=Asked, compare=False)
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+    def __getattr__(self, name: str) -> Any:
+        # What a plug may declare is open, and hasattr() must answer as it does for the one inside.
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def _complete(
+        self, question: Sequence[str], texts: Sequence[str], ask: Callable[[list[str]], list[bytes]]
+    ) -> tuple[list[bytes], int]:
+        """The result of each text, and how many texts ``inner`` was asked for, once each and in one call."""
+        keys = [_key(self.name, *question, text) for text in texts]
+        text_of = dict(zip(keys, texts, strict=True))
+        known = self.store.read(text_of)
+        missing = [key for key in text_of if key not in known]
+        fresh = dict(zip(missing, ask([text_of[key] for key in missing]), strict=True)) if missing else {}
+        sizes = {len(value) for results in (known, fresh) for value in results.values()}
+        if len(sizes) > 1:
+            raise DataError(
+                f"{self.store!r} keeps results of another size under the name {self.name!r}: expected one "
+                f"size, got {sorted(sizes)} bytes. Another model needs another name, or a new file"
+            )
+        self.store.write(fresh)
+        results = known | fresh
+        return [results[key] for key in keys], len(missing)
+
+
+@dataclass(frozen=True, repr=False)
+class StoredEmbedder(_Stored):
     """An embedder whose vectors a store keeps; made by `Store.embedder`.
 
     It shows itself, and declares everything, as the embedder inside does. Token vectors are not kept: give a
@@ -189,16 +235,13 @@ class StoredEmbedder:
     """
 
     inner: Embedder
-    store: Store
-    name: str
-    asked: Asked = field(default_factory=Asked, compare=False)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """One row a text, shape (len(texts), d).
 
         Raises:
             DataError: the store holds vectors of another dimension under this name.
-            StageError: ``inner`` returned what is no matrix of finite numbers with a row a text.
+            StageError: ``inner`` did not return a finite vector for each text.
         """
         rows, asked = self._rows("document", texts, self.inner.embed_documents)
         self.asked.documents += asked
@@ -210,46 +253,18 @@ class StoredEmbedder:
         self.asked.queries += asked
         return rows
 
-    def __repr__(self) -> str:
-        return repr(self.inner)
-
-    def __getattr__(self, name: str) -> Any:
-        # What an embedder may declare is open, and hasattr() must answer as it does for the one inside.
-        if name.startswith("_") or name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
     def _rows(
         self, kind: str, texts: Sequence[str], embed: Callable[[Sequence[str]], Vectors]
     ) -> tuple[Vectors, int]:
-        """The vectors of the texts, and how many texts had to be embedded for them."""
         if not texts:
-            return embed(texts), 0  # the shape of nothing is known to the embedder alone
-        dimension_key = _key(self.name, "dimension")
-        keys = [_key(self.name, kind, text) for text in texts]
-        known = self.store.read([dimension_key, *keys])
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if missing:
-            rows = _finite("embedder", self.inner, embed(list(missing.values())), (len(missing), None))
-            size = np.int64(rows.shape[1]).tobytes()
-            self._check(known.get(dimension_key, size) == size, f"the embedder now makes {rows.shape[1]}")
-            fresh = {dimension_key: size} | {
-                key: row.astype("<f4").tobytes() for key, row in zip(missing, rows, strict=True)
-            }
-            self.store.write(fresh)
-            known |= fresh
-        dimension = int(np.frombuffer(known[dimension_key], "<i8")[0]) if dimension_key in known else -1
-        values = [known[key] for key in keys]
-        self._check(all(len(value) == 4 * dimension for value in values), "some have another")
-        vectors = np.frombuffer(b"".join(values), "<f4").reshape(len(texts), dimension)
-        return vectors.astype(np.float32), len(missing)
+            return embed(texts), 0  # what nothing looks like, the embedder alone knows
 
-    def _check(self, holds: bool, but: str) -> None:  # noqa: FBT001
-        if not holds:
-            raise DataError(
-                f"{self.store!r} keeps vectors of one dimension under the name {self.name!r}, but {but}: give "
-                "Store.embedder another name for another model, or begin a new file"
-            )
+        def ask(missing: list[str]) -> list[bytes]:
+            rows = _finite("embedder", self.inner, embed(missing), len(missing), None, dtype=_FLOAT)
+            return [row.tobytes() for row in rows]
+
+        values, asked = self._complete([kind], texts, ask)
+        return np.frombuffer(b"".join(values), _FLOAT).reshape(len(texts), -1).astype(np.float32), asked
 
 
 class _CountingEmbedder(StoredEmbedder):
@@ -257,13 +272,163 @@ class _CountingEmbedder(StoredEmbedder):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """As the embedder inside counts; counts are kept, too."""
-        inner = cast("TokenCounter", self.inner)
-        keys = [_key(self.name, "tokens", text) for text in texts]
-        known = self.store.read(keys)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if missing:
-            counts = count(inner, list(missing.values()), stage="embedder")
-            fresh = {key: np.int64(number).tobytes() for key, number in zip(missing, counts, strict=True)}
-            self.store.write(fresh)
-            known |= fresh
-        return _numbers(self.store, [known[key] for key in keys], "<i8").tolist()
+
+        def ask(missing: list[str]) -> list[bytes]:
+            counts = count(cast("TokenCounter", self.inner), missing, stage="embedder")
+            return [np.array(number, _WHOLE).tobytes() for number in counts]
+
+        values, _ = self._complete(["tokens"], texts, ask)
+        counts: list[int] = np.frombuffer(b"".join(values), _WHOLE).tolist()
+        return counts
+
+
+@dataclass(frozen=True, repr=False)
+class StoredReranker(_Stored):
+    """A reranker whose scores a store keeps; made by `Store.reranker`.
+
+    It shows itself, and declares everything, as the reranker inside does.
+
+    Attributes:
+        inner: what scores the pairs that the store does not hold, in one call, each text once.
+        store: where scores are kept.
+        name: what they are kept under.
+        asked: how many pairs reached ``inner``.
+    """
+
+    inner: Reranker
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One score a text, higher is better.
+
+        Raises:
+            StageError: ``inner`` did not return a finite score for each text.
+        """
+
+        def ask(missing: list[str]) -> list[bytes]:
+            scores = _finite(
+                "reranker", self.inner, self.inner.score(query, missing), len(missing), dtype=_DOUBLE
+            )
+            return [score.tobytes() for score in scores]
+
+        values, asked = self._complete(["pair", query], texts, ask)
+        self.asked.pairs += asked
+        scores: list[float] = np.frombuffer(b"".join(values), _DOUBLE).tolist()
+        return scores
+
+
+def _name_of(plug: object, name: str | None) -> str:
+    called = repr(plug) if name is None else name
+    if not called or (name is None and _ADDRESS.search(called)):
+        raise ConfigError(
+            f"{called!r} does not name a {type(plug).__name__} for good: give name=, or the class a __repr__ "
+            "that shows its options"
+        )
+    return called
+
+
+def _key(*parts: str) -> bytes:
+    """The digest of some texts, in which each begins with its length, so that none runs into the next."""
+    digest = hashlib.sha256()
+    for part in parts:
+        written = part.encode("utf-8", "surrogatepass")
+        digest.update(len(written).to_bytes(8, "little"))
+        digest.update(written)
+    return digest.digest()
+
+
+def _finite(stage: str, plug: object, returned: object, *shape: int | None, dtype: str) -> NDArray[Any]:
+    """What a plug returned as an array, if it may be kept: what is wrong must not come back for ever.
+
+    Args:
+        stage: the plug's stage.
+        plug: which plug.
+        returned: what it returned.
+        shape: as expected; None for any length of at least 1.
+        dtype: as what the numbers are kept.
+    """
+    try:
+        with np.errstate(over="ignore"):  # what the type cannot hold becomes infinite, and is refused
+            array = np.asarray(returned).astype(dtype, casting="same_kind")
+    except (TypeError, ValueError) as error:
+        raise StageError(stage, f"nothing can be kept of what {plug!r} returned: {error}") from error
+    fits = array.ndim == len(shape) and all(
+        length >= 1 if wanted is None else length == wanted
+        for length, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits or not np.isfinite(array).all():
+        wanted = f"({', '.join('d' if length is None else str(length) for length in shape)})"
+        got = f"shape {array.shape}" if not fits else "some that are NaN or infinite"
+        raise StageError(
+            stage,
+            f"nothing can be kept of what {plug!r} returned: expected finite numbers of shape {wanted}, "
+            f"got {got}",
+        )
+    return array
+
+
+# SQLite
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    """A connection to a store, which is made where there is none."""
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _make_sure_it_is_one(connection, path)
+        # Readers and the one writer do not wait for each other, and a commit need not wait for the disk.
+        _switch_to_a_write_ahead_log(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _switch_to_a_write_ahead_log(connection: sqlite3.Connection) -> None:
+    began = time.monotonic()
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # Several processes that begin with a new file at once are refused here, and not made to wait.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > began + _PATIENCE:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _make_sure_it_is_one(connection: sqlite3.Connection, path: Path | None) -> None:
+    with _transaction(connection):
+        [application] = connection.execute("PRAGMA application_id").fetchone()
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            connection.execute("CREATE TABLE results (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        elif application != _APPLICATION:
+            raise DataError(f"{path}: is a database of something else, not a store of results")
+        elif version != _VERSION:
+            raise DataError(
+                f"{path}: is a store of version {version}, and this release reads version {_VERSION}; "
+                "begin a new file"
+            )
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")  # waits for whoever is writing, where a later lock might not
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _close(connections: dict[int, sqlite3.Connection]) -> None:
+    own = connections.pop(os.getpid(), None)
+    if own is not None:
+        own.close()

@@ -10,35 +10,29 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragdiag.diagnosis.capacity import Objective
+from ragdiag.diagnosis.cause_tables import cause_table, check_table, failure_table
 from ragdiag.diagnosis.causes import observe
 from ragdiag.diagnosis.checks.check import CheckOutcome
-from ragdiag.diagnosis.deliveries import deliver
 from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.exact import ExactSearch
 from ragdiag.diagnosis.explanation import Explanation, explain_query
 from ragdiag.diagnosis.ledger import Ledger, build_ledger
-from ragdiag.diagnosis.precision import (
-    QueryPrecision,
-    charge_noise,
-    flow_table,
-    noise_table,
-    query_precision,
-)
+from ragdiag.diagnosis.outcomes import QueryOutcome, RankingName, query_outcome
+from ragdiag.diagnosis.precision import QueryPrecision, charge_noise, flow_table, noise_table
 from ragdiag.diagnosis.proofs import proof_table, shapley_table
-from ragdiag.diagnosis.ranks import UnitRanks, rank_units
-from ragdiag.diagnosis.token_share import TokenShare, share_table, token_share
+from ragdiag.diagnosis.token_share import share_table
+from ragdiag.diagnosis.usual_measures import measure_table
 from ragdiag.diagnosis.verdicts import Effort, Verdict
 from ragdiag.errors import DataError
-from ragdiag.measures.delivery import Delivery
 from ragdiag.measures.overlap import Recall, SpanMeasure, parse_measure
 from ragdiag.measures.statistics import Clusters, Estimate, interval
-from ragdiag.records import Document, Query, Span
+from ragdiag.records import Document, Query
 from ragdiag.trace import Trace
 
 if TYPE_CHECKING:
@@ -46,28 +40,7 @@ if TYPE_CHECKING:
 
     from ragdiag.diagnosis.groups import Groups
 
-__all__ = ["Diagnosis", "QueryOutcome"]
-
-Ranking = Literal["retrieved", "final", "context"]
-
-_BUDGETS = (512, 1024, 2048, 4096)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QueryOutcome:
-    """What one assessed query got.
-
-    Attributes:
-        deliveries: of the retriever's ranking, of the final ranking, and of the context.
-        ranks: of each unit.
-        precision: how much of its context is noise, and through whom.
-        share: how much of its context's tokens is evidence.
-    """
-
-    deliveries: Mapping[Ranking, Delivery]
-    ranks: tuple[UnitRanks, ...]
-    precision: QueryPrecision
-    share: TokenShare
+__all__ = ["Diagnosis"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +96,7 @@ class Diagnosis:
         assessed = [query for query in queries if query.assessed]
         searches = [None] * len(assessed) if exact is None else exact
         outcomes = tuple(
-            _outcome(trace, query, evidence_map, of_query, search, min_coverage=min_coverage)
+            query_outcome(trace, query, evidence_map, of_query, search, min_coverage=min_coverage)
             for query, of_query, search in zip(assessed, evidence, searches, strict=True)
         )
         ids = [query.id for query in assessed]
@@ -244,39 +217,35 @@ class Diagnosis:
         that bring it back, a tuple of tuples); ``rank_exact``, ``rank_retrieved`` and ``rank_reranked``
         (where it is complete, from 1; missing where it never is); ``tied`` (it scores as much as the last
         of the top k); ``observed`` (the stage of its last drop in the ledger); ``reason`` (the proof in plain
-        words); ``query`` and ``evidence`` (texts).
+        words); ``observation`` (the numbers that show the cause; empty where no check has seen it) and
+        ``remedy`` (what to do about it), where several stages are to blame together those of each;
+        ``findings`` (the codes of all causes that were seen, a tuple); ``query`` and ``evidence`` (texts).
         """
-        import pandas as pd
+        return failure_table(self)
 
-        rows = []
-        for unit, verdict in enumerate(self.verdicts):
-            if verdict is None:
-                continue
-            query = self.assessed[int(self.ledger.owner[unit])]
-            _, number = self.units[unit]
-            ranks = self.outcomes[int(self.ledger.owner[unit])].ranks[number]
-            rows.append(
-                {
-                    "query_id": query.id,
-                    "unit": number,
-                    "stage": verdict.stage,
-                    "cause": verdict.cause,
-                    "proof": verdict.proof,
-                    "coverage": self.ledger.soft[unit, -1],
-                    "repairs": verdict.repairs,
-                    "rank_exact": ranks.exact,
-                    "rank_retrieved": ranks.retrieved,
-                    "rank_reranked": ranks.reranked,
-                    "tied": ranks.tied,
-                    "observed": verdict.observed,
-                    "reason": verdict.reason,
-                    "query": query.text,
-                    "evidence": self._evidence_text(query, number),
-                }
-            )
-        table = pd.DataFrame(rows, columns=_FAILURE_COLUMNS)
-        ranks_type = {column: "Int64" for column in _FAILURE_COLUMNS if column.startswith("rank_")}
-        return table.astype({"unit": "int64", "coverage": "float64", "tied": "bool", **ranks_type})
+    @property
+    def causes(self) -> pd.DataFrame:
+        """What went wrong and what to do about it: a row for each cause, indexed by ``code``.
+
+        A lost unit has one main cause, which its verdict is called by; where several stages are to blame
+        together it has one for each. Checks may have seen other causes beside.
+
+        Columns: ``units`` (lost units that have it) and their weight ``loss``, in the unit of 1 - hard
+        recall; ``main`` and ``main_loss``, the same of units that it is a main cause of; ``sureness`` (of its
+        surest finding, see `Finding`; empty where no check has seen it); ``meaning``; ``observation`` (the
+        numbers that show it at one unit) and ``example`` (the query of that unit); ``remedy``. Units have
+        several causes, so that neither column of losses need sum to 1 - hard recall. Sorted by ``main_loss``,
+        most first, then by code.
+        """
+        return cause_table(self)
+
+    @property
+    def check_table(self) -> pd.DataFrame:
+        """What became of each check for a named cause, indexed by ``code``; of a selection that of the whole.
+
+        Columns: ``status``, ``looked_at``, ``found`` and ``why`` (see `CheckOutcome`).
+        """
+        return check_table(self)
 
     @property
     def proofs(self) -> pd.DataFrame:
@@ -313,15 +282,6 @@ class Diagnosis:
         """Each unit of the ledger: the id of its query, and its position there, from 0."""
         return tuple((query.id, number) for query in self.assessed for number in range(len(query.evidence)))
 
-    def _evidence_text(self, query: Query, number: int) -> str:
-        parts = query.evidence[number].alternatives[0]
-        return " … ".join(
-            self.sources[part.doc_id].text[part.start : part.end]
-            if isinstance(part, Span)
-            else f"(document {part.doc_id})"
-            for part in parts
-        )
-
     # Measures
 
     def measure(self, spec: str | SpanMeasure) -> Estimate:
@@ -338,33 +298,13 @@ class Diagnosis:
     def measure_by_query(self, spec: str | SpanMeasure) -> NDArray[np.float64]:
         """The value of a span measure for each assessed query, shape (queries,)."""
         measure = parse_measure(spec) if isinstance(spec, str) else spec
-        ranking: Ranking = "final" if "@" in repr(measure) else "context"
+        ranking: RankingName = "final" if "@" in repr(measure) else "context"
         return np.array([measure(outcome.deliveries[ranking]) for outcome in self.outcomes])
 
     @property
     def measures(self) -> pd.DataFrame:
         """The usual span measures: ``measure, value, low, high, n``; `measure` computes any other."""
-        import pandas as pd
-
-        n, k = self.trace.candidates, self.trace.top_k
-        delivered = "" if self.min_coverage == 1 else f"(min_coverage={self.min_coverage})"
-        specs = [
-            "Recall",
-            *(f"{name}{delivered}" for name in ("All", "Hit", "MRR")),
-            "CP",
-            "Precision",
-            "IoU",
-        ]
-        specs += [f"Recall@{cut}" for cut in sorted({1, k, n})]
-        if self.trace.chunk_tokens is not None:
-            specs += [f"Recall@{budget}t" for budget in _BUDGETS]
-        specs.append("Omega")
-        rows = []
-        for spec in specs:
-            measure = parse_measure(spec)
-            estimate = self.measure(measure)
-            rows.append((repr(measure), estimate.value, estimate.low, estimate.high, estimate.n))
-        return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])
+        return measure_table(self)
 
     def recall_curve(self) -> pd.DataFrame:
         """Recall of the first k chunks of each ranking: ``ranking, k, recall, low, high``.
@@ -373,7 +313,7 @@ class Diagnosis:
         """
         import pandas as pd
 
-        rankings: dict[str, Ranking] = {"retrieved": "retrieved"}
+        rankings: dict[str, RankingName] = {"retrieved": "retrieved"}
         if "reranker" in self.trace.stages:
             rankings["reranked"] = "final"
         rows = []
@@ -544,70 +484,3 @@ class Diagnosis:
         from ragdiag.formats.diagnoses import read_diagnosis
 
         return read_diagnosis(path)
-
-
-_FAILURE_COLUMNS = [
-    "query_id",
-    "unit",
-    "stage",
-    "cause",
-    "proof",
-    "coverage",
-    "repairs",
-    "rank_exact",
-    "rank_retrieved",
-    "rank_reranked",
-    "tied",
-    "observed",
-    "reason",
-    "query",
-    "evidence",
-]
-
-
-def _outcome(
-    trace: Trace,
-    query: Query,
-    evidence_map: EvidenceMap,
-    evidence: QueryEvidence,
-    exact: ExactSearch | None,
-    *,
-    min_coverage: float,
-) -> QueryOutcome:
-    deliveries = _deliveries(trace, query, evidence_map, evidence)
-    record = trace[query.id]
-    precision = query_precision(
-        trace,
-        record,
-        evidence_map,
-        evidence,
-        exact,
-        retrieved=deliveries["retrieved"],
-        final=deliveries["final"],
-        context=deliveries["context"],
-    )
-    return QueryOutcome(
-        deliveries,
-        rank_units(trace, record, evidence, exact, min_coverage=min_coverage),
-        precision,
-        token_share(trace, record, evidence_map, evidence),
-    )
-
-
-def _deliveries(
-    trace: Trace, query: Query, evidence_map: EvidenceMap, evidence: QueryEvidence
-) -> dict[Ranking, Delivery]:
-    record = trace[query.id]
-
-    def of_positions(positions: Sequence[int]) -> Delivery:
-        tokens = None if trace.chunk_tokens is None else [trace.chunk_tokens[p] for p in positions]
-        delivered = [(trace.chunks[p], evidence.carriers.get(p, 0)) for p in positions]
-        return deliver(evidence_map, query, evidence, delivered, tokens=tokens)
-
-    retrieved = of_positions(trace.positions(record.retrieved))
-    context = list(zip(record.context, evidence.delivered, strict=True))
-    return {
-        "retrieved": retrieved,
-        "final": retrieved if record.reranked is None else of_positions(trace.positions(record.reranked)),
-        "context": deliver(evidence_map, query, evidence, context, tokens=None),
-    }

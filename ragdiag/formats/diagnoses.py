@@ -2,15 +2,15 @@
 
 The file holds what everything else is worked out from: the header, the documents, the sources where they are
 not the documents, the queries with their evidence, the trace without its vectors (as `traces` writes it), and
-for each assessed query the exact search; and the verdicts that re-runs proved (see `verdicts`). Costs are not
-written: the same diagnosis gives the same bytes. Metadata and filters read back as they were, tuples and
-sets too (see `values`).
+for each assessed query the exact search; and the verdicts that re-runs proved, with the causes that checks
+found (see `verdicts`). Costs are not written: the same diagnosis gives the same bytes. Metadata and filters
+read back as they were, tuples and sets too (see `values`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +21,19 @@ from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.formats.traces import named, read_trace_lines, trace_lines
 from ragdiag.formats.values import from_json, to_json
-from ragdiag.formats.verdicts import read_verdicts, verdict_lines
+from ragdiag.formats.verdicts import check_lines, read_checks, read_verdicts, verdict_lines
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence
 from ragdiag.trace import Trace
 
 if TYPE_CHECKING:
-    from ragdiag.formats.saved_lines import DocumentLine, ExactLine, QueryLine, SavedFile
+    from ragdiag.formats.saved_file import SavedFile
+    from ragdiag.formats.saved_lines import DocumentLine, ExactLine, QueryLine
 
 __all__ = ["read_diagnosis", "write_diagnosis"]
 
 _FORMAT = "ragdiag-diagnosis"
-_VERSION = 2
+_VERSION = 3
 
 
 def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> None:
@@ -52,12 +53,12 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         DataError: the file is not a diagnosis, is damaged or cut off, or is of a version that this release
             does not read; the message names the file, the line and the field.
     """
-    from ragdiag.formats.saved_lines import (  # pydantic is heavy
+    from ragdiag.formats.saved_file import SavedFile  # pydantic is heavy
+    from ragdiag.formats.saved_lines import (  # the same
         DiagnosisHeader,
         DocumentLine,
         ExactLine,
         QueryLine,
-        SavedFile,
         SourceLine,
     )
 
@@ -105,6 +106,7 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         copies=header.copies,
     )
     diagnosis = observed if header.effort is None else read_verdicts(file, header.effort, observed)
+    diagnosis = replace(diagnosis, checks=read_checks(file, header.checks))
     file.end()
     return diagnosis
 
@@ -126,6 +128,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
         "queries": len(diagnosis.queries),
         "exact": None if exact is None else len(exact),
         "effort": None if diagnosis.effort is None else asdict(diagnosis.effort),
+        "checks": len(diagnosis.checks),
     }
     for document in documents.values():
         yield _document_line("document", document)
@@ -136,6 +139,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
     for query, search in zip(diagnosis.assessed, exact or (), strict=exact is not None):
         yield _exact_line(query, search, diagnosis.trace)
     yield from verdict_lines(diagnosis)
+    yield from check_lines(diagnosis)
 
 
 def _document_line(kind: str, document: Document) -> dict[str, Any]:

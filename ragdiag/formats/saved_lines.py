@@ -1,7 +1,4 @@
-"""What the lines of a saved trace and of a saved diagnosis may say, and the walk through them.
-
-A saved file is a header, which names its format and version and how many lines of each kind follow, and then
-the lines, kind by kind, each with its ``"kind"``. So a file that is cut off between two lines shows it.
+"""What the lines of a saved trace and of a saved diagnosis may say; `saved_file` walks through them.
 
 Imports pydantic, so it is itself imported inside the functions that read a file. As in `lines`, nothing is
 coerced, no unknown field is let through, and strings carry no constraint (those refuse lone surrogates).
@@ -9,9 +6,8 @@ coerced, no unknown field is let through, and strings carry no constraint (those
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,25 +17,26 @@ from pydantic import (
     Field,
     Strict,
     Tag,
-    ValidationError,
 )
 from pydantic_core import PydanticCustomError
 
-from ragdiag.diagnosis.verdicts import Outcome, Proof, VoidBy
-from ragdiag.errors import DataError
-from ragdiag.formats.jsonl import located, read_lines
-from ragdiag.formats.problems import describe
+from ragdiag.diagnosis.checks.catalog import CAUSES, FLAGS
+from ragdiag.diagnosis.checks.check import Status
+from ragdiag.diagnosis.verdicts import Outcome, Proof, Sureness, VoidBy
 
 __all__ = [
+    "CheckLine",
     "ChunkLine",
     "ChunkRecord",
     "DiagnosisHeader",
     "DocumentLine",
     "EffortRecord",
     "ExactLine",
+    "FindingRecord",
     "QueryLine",
     "QueryTraceLine",
-    "SavedFile",
+    "SavedLine",
+    "SavedRecord",
     "SourceLine",
     "TraceHeader",
     "TrialRecord",
@@ -61,6 +58,17 @@ def _list_of(*items: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _code_in(*catalogs: Collection[str]) -> BeforeValidator:
+    """Checks for the code of a cause in one of the catalogs."""
+
+    def check(value: object) -> object:
+        if any(isinstance(value, str) and value in catalog for catalog in catalogs):
+            return value
+        raise PydanticCustomError("code", "Input should be the code of a known cause")
+
+    return BeforeValidator(check)
+
+
 # A JSON array is a list, which a strict tuple would refuse; what stands in it stays strict.
 _AnyList = Strict(strict=False)
 SpanTuple = Annotated[tuple[str, int, int], _AnyList, _list_of("document id", "start", "end")]
@@ -69,17 +77,21 @@ HitTuple = Annotated[tuple[str, float], _AnyList, _list_of("chunk id", "score")]
 RankTuple = Annotated[tuple[str, Positive], _AnyList, _list_of("chunk id", "rank")]
 
 
-class _Saved(BaseModel):
+class SavedRecord(BaseModel):
+    """What stands in a saved file."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _Line(_Saved):
+class SavedLine(SavedRecord):
+    """A line after the header."""
+
     kind: ClassVar[str]
     identity: ClassVar[str] = "id"
     """The field that no two lines of the kind may share."""
 
 
-class TraceHeader(_Saved):
+class TraceHeader(SavedRecord):
     """The first line of a trace."""
 
     format: str
@@ -95,7 +107,7 @@ class TraceHeader(_Saved):
     queries: Count
 
 
-class ChunkRecord(_Saved):
+class ChunkRecord(SavedRecord):
     """A chunk."""
 
     id: str
@@ -105,7 +117,7 @@ class ChunkRecord(_Saved):
     metadata: dict[str, Any] = {}
 
 
-class ChunkLine(ChunkRecord, _Line):
+class ChunkLine(ChunkRecord, SavedLine):
     """A chunk of the corpus, with its tokens and its vector where the trace has them."""
 
     kind: ClassVar[str] = "chunk"
@@ -118,7 +130,7 @@ def _shape(value: object) -> str:
     return "chunk" if isinstance(value, dict) else "id"
 
 
-class QueryTraceLine(_Line):
+class QueryTraceLine(SavedLine):
     """One query's way; a chunk of the context is an id, or the chunk itself where it was shortened."""
 
     kind: ClassVar[str] = "query_trace"
@@ -133,7 +145,7 @@ class QueryTraceLine(_Line):
     ]
 
 
-class EffortRecord(_Saved):
+class EffortRecord(SavedRecord):
     """What the re-runs took."""
 
     texts: Count
@@ -144,7 +156,7 @@ class EffortRecord(_Saved):
     unproven: Count
 
 
-class DiagnosisHeader(_Saved):
+class DiagnosisHeader(SavedRecord):
     """The first line of a diagnosis."""
 
     format: str
@@ -156,9 +168,10 @@ class DiagnosisHeader(_Saved):
     queries: Positive
     exact: Count | None
     effort: EffortRecord | None
+    checks: Count
 
 
-class DocumentLine(_Line):
+class DocumentLine(SavedLine):
     """A document."""
 
     kind: ClassVar[str] = "document"
@@ -183,7 +196,7 @@ PartTuple = Annotated[
 ]
 
 
-class QueryLine(_Line):
+class QueryLine(SavedLine):
     """A query; its evidence is a list of units, each a list of alternatives, each a list of parts."""
 
     kind: ClassVar[str] = "query"
@@ -196,7 +209,7 @@ class QueryLine(_Line):
     metadata: dict[str, Any] = {}
 
 
-class ExactLine(_Line):
+class ExactLine(SavedLine):
     """The exact search for one assessed query."""
 
     kind: ClassVar[str] = "exact"
@@ -208,7 +221,7 @@ class ExactLine(_Line):
     order: list[str]
 
 
-class TrialRecord(_Saved):
+class TrialRecord(SavedRecord):
     """One re-run."""
 
     ideal: list[str]
@@ -219,7 +232,15 @@ class TrialRecord(_Saved):
     void_by: VoidBy | None
 
 
-class VerdictLine(_Line):
+class FindingRecord(SavedRecord):
+    """A named cause, seen at the unit."""
+
+    code: Annotated[str, _code_in(CAUSES)]
+    observation: str
+    sureness: Sureness
+
+
+class VerdictLine(SavedLine):
     """Why a unit was lost; ``row`` is its row in the ledger."""
 
     kind: ClassVar[str] = "verdict"
@@ -235,77 +256,17 @@ class VerdictLine(_Line):
     reason: str
     trials: list[TrialRecord]
     shapley: dict[str, float] | None
+    findings: list[FindingRecord]
 
 
-Header = TypeVar("Header", TraceHeader, DiagnosisHeader)
-LineOf = TypeVar("LineOf", bound=_Line)
-Model = TypeVar("Model", bound=BaseModel)
+class CheckLine(SavedLine):
+    """What became of a check for a named cause."""
 
+    kind: ClassVar[str] = "check"
+    identity: ClassVar[str] = "code"
 
-class SavedFile:
-    """The lines of a saved file, in order; whatever does not fit is a `DataError` with its line and field."""
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = path
-        self._lines = read_lines(path)
-        self._number = 0
-
-    @property
-    def place(self) -> str:
-        """The file and the line that was read last."""
-        return f"{self._path}:{self._number}"
-
-    def header(self, model: type[Header], name: str, version: int) -> Header:
-        """The next line, which must be a header of the format ``name`` in this ``version``."""
-        line = self._next(f"the header of a {name} file")
-        with located(self.place):
-            if line.get("format") != name:
-                found = repr(line["format"]) if "format" in line else "none"
-                raise DataError(f"format: expected {name!r}, got {found}")
-            if line.get("version") != version:
-                raise DataError(
-                    f"version: this release of ragdiag reads version {version} of {name}, "
-                    f"got {line.get('version')!r}; read the file with the release that wrote it"
-                )
-            return _check(model, line)
-
-    def section(self, model: type[LineOf], count: int) -> Iterator[tuple[str, LineOf]]:
-        """The next ``count`` lines, all of the model's kind, each with its place (file and line)."""
-        first_at: dict[str, int] = {}
-        for position in range(1, count + 1):
-            line = self._next(f"line {position} of {count} of kind {model.kind!r}")
-            with located(self.place):
-                kind = line.pop("kind", None)
-                if kind != model.kind:
-                    raise DataError(
-                        f"kind: expected {model.kind!r} ({position} of {count} by the header), got {kind!r}"
-                    )
-                checked = _check(model, line)
-                identity = getattr(checked, model.identity)
-                if identity in first_at:
-                    raise DataError(
-                        f"{model.identity}: {identity!r} is already that of line {first_at[identity]}"
-                    )
-                first_at[identity] = self._number
-            yield self.place, checked
-
-    def end(self) -> None:
-        """Check that no line is left."""
-        for number, _ in self._lines:
-            raise DataError(f"{self._path}:{number}: expected the end of the file")
-
-    def _next(self, expected: str) -> dict[str, Any]:
-        for number, line in self._lines:
-            self._number = number
-            return line
-        after = f"after line {self._number}" if self._number else "before any line"
-        raise DataError(f"{self._path}: ends {after}, expected {expected}: the file is cut off")
-
-
-def _check(model: type[Model], line: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate(line)
-    except ValidationError as error:
-        raise DataError(
-            describe(error, line, names=tuple(model.model_fields), inner=tuple(ChunkRecord.model_fields))
-        ) from error
+    code: Annotated[str, _code_in(CAUSES, FLAGS)]
+    status: Status
+    looked_at: Count
+    found: Count
+    why: str

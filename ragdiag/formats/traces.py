@@ -24,7 +24,8 @@ from ragdiag.stages.protocols import Vectors
 from ragdiag.trace import QueryTrace, Trace
 
 if TYPE_CHECKING:
-    from ragdiag.formats.saved_lines import ChunkRecord, QueryTraceLine, SavedFile, TraceHeader
+    from ragdiag.formats.saved_file import SavedFile
+    from ragdiag.formats.saved_lines import ChunkRecord, QueryTraceLine, TraceHeader
 
 __all__ = ["named", "read_trace", "read_trace_lines", "trace_lines", "write_trace"]
 
@@ -53,7 +54,7 @@ def read_trace(path: str | Path) -> Trace:
         DataError: the file is not a trace, is damaged or cut off, or is of a version that this release does
             not read; the message names the file, the line and the field.
     """
-    from ragdiag.formats.saved_lines import SavedFile  # pydantic is heavy
+    from ragdiag.formats.saved_file import SavedFile  # pydantic is heavy
 
     file = SavedFile(path)
     trace = read_trace_lines(file)

@@ -1,7 +1,7 @@
-"""The verdicts of a diagnosis to and from the lines of its file.
+"""The verdicts of a diagnosis, and the checks for causes, to and from the lines of its file.
 
-What the ledger observed is worked out anew from the trace; what re-runs proved cannot be, and is written: a
-line a lost unit, in the order of the ledger.
+What the ledger observed is worked out anew from the trace; what re-runs proved and checks found cannot be,
+and is written: a line a lost unit, in the order of the ledger, and a line a check, in the order they were made.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from ragdiag.diagnosis.checks.check import CheckOutcome
 from ragdiag.diagnosis.result import Diagnosis
-from ragdiag.diagnosis.verdicts import Effort, Trial, Verdict
+from ragdiag.diagnosis.verdicts import Effort, Finding, Trial, Verdict
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located
 
 if TYPE_CHECKING:
-    from ragdiag.formats.saved_lines import EffortRecord, SavedFile, TrialRecord, VerdictLine
+    from ragdiag.formats.saved_file import SavedFile
+    from ragdiag.formats.saved_lines import EffortRecord, TrialRecord, VerdictLine
 
-__all__ = ["read_verdicts", "verdict_lines"]
+__all__ = ["check_lines", "read_checks", "read_verdicts", "verdict_lines"]
 
 
 def verdict_lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
@@ -40,7 +42,13 @@ def verdict_lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
                 "reason": verdict.reason,
                 "trials": [{**asdict(trial), "ideal": list(trial.ideal)} for trial in verdict.trials],
                 "shapley": None if verdict.shapley is None else dict(verdict.shapley),
+                "findings": [asdict(finding) for finding in verdict.findings],
             }
+
+
+def check_lines(diagnosis: Diagnosis) -> Iterator[dict[str, Any]]:
+    """A line for each check; none where none was made."""
+    return ({"kind": "check", **asdict(outcome)} for outcome in diagnosis.checks)
 
 
 def read_verdicts(file: SavedFile, effort: EffortRecord, observed: Diagnosis) -> Diagnosis:
@@ -61,6 +69,17 @@ def read_verdicts(file: SavedFile, effort: EffortRecord, observed: Diagnosis) ->
     return replace(observed, verdicts=tuple(verdicts), effort=Effort(**effort.model_dump()))
 
 
+def read_checks(file: SavedFile, count: int) -> tuple[CheckOutcome, ...]:
+    """What became of the checks, by the next ``count`` lines.
+
+    Raises:
+        DataError: the lines are not those of checks, or name a cause that is not known.
+    """
+    from ragdiag.formats.saved_lines import CheckLine  # pydantic is heavy
+
+    return tuple(CheckOutcome(**line.model_dump()) for _, line in file.section(CheckLine, count))
+
+
 def _verdict(line: VerdictLine, observed: Verdict | None, stages: tuple[str, ...]) -> Verdict:
     if observed is None:
         raise DataError(f"row: unit {line.row} was delivered")
@@ -78,6 +97,7 @@ def _verdict(line: VerdictLine, observed: Verdict | None, stages: tuple[str, ...
         reason=line.reason,
         trials=tuple(map(_trial, line.trials)),
         shapley=line.shapley,
+        findings=tuple(Finding(**record.model_dump()) for record in line.findings),
     )
 
 

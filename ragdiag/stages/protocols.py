@@ -62,6 +62,8 @@ class Embedder(Protocol):
         max_tokens (int): the input limit, special tokens included; what lies beyond is not embedded.
         count_tokens(texts) -> Sequence[int]: how many tokens the model sees of each text before any
             truncation, special tokens included.
+        unused_prompts (Mapping[str, str]): the prompts that its model was trained with and that are not put
+            before texts, by side (``"query"``, ``"document"``); empty where none is missing.
     """
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from ragdiag.errors import ConfigError
 from ragdiag.experiments.faults.marks import Marks, Unit
 from ragdiag.pipeline import Pipeline
 from ragdiag.records import Document, Query
+from ragdiag.stages.protocols import Chunker, Embedder, Packer, Reranker, Retriever
 
-__all__ = ["Case", "Fault", "Planted", "Unit", "plant"]
+__all__ = ["Aim", "Case", "Fault", "Planted", "Unit", "plant"]
 
 Reach: TypeAlias = Literal["share", "whole"]
 
@@ -45,6 +46,41 @@ class Case:
         """All units of evidence, in order."""
         return tuple((query.id, number) for query in self.queries for number in range(len(query.evidence)))
 
+    def using(
+        self,
+        *,
+        chunker: Chunker | None = None,
+        embedder: Embedder | None = None,
+        retriever: Retriever | None = None,
+        reranker: Reranker | None = None,
+        packer: Packer | None = None,
+    ) -> Case:
+        """The same with other plugs; the stages that are not given stay."""
+        given = {
+            "chunker": chunker,
+            "embedder": embedder,
+            "retriever": retriever,
+            "reranker": reranker,
+            "packer": packer,
+        }
+        changes: dict[str, Any] = {stage: plug for stage, plug in given.items() if plug is not None}
+        return replace(self, pipeline=replace(self.pipeline, **changes))
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a fault is aimed at: the same whatever other faults are planted, so that effects can be compared.
+
+    Attributes:
+        severity: how hard it hits.
+        marks: of the units that it hits; of all units, where it reaches the whole pipeline.
+        healthy: the case before any fault.
+    """
+
+    severity: float
+    marks: Marks
+    healthy: Case
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -62,8 +98,8 @@ class Fault:
         severity: the usual one.
         needs: the stages that a pipeline must have for it, beside the chunker and the retriever.
         synthetic: whether its damage is made up, because the real models at hand cannot show it.
-        wrap: breaks a case, given the severity and the marks of the units that it hits (of all units, where
-            it reaches the whole pipeline). Raises `ConfigError` where the pipeline lacks what it breaks.
+        wrap: breaks a case, given what it is aimed at. Raises `ConfigError` where the pipeline lacks what it
+            breaks.
     """
 
     name: str
@@ -76,7 +112,7 @@ class Fault:
     severity: float = 0.15
     needs: tuple[str, ...] = ()
     synthetic: bool = False
-    wrap: Callable[[Case, float, Marks], Case] = field(repr=False)
+    wrap: Callable[[Case, Aim], Case] = field(repr=False)
 
     def at(self, severity: float) -> Fault:
         """The same fault, more or less severe."""
@@ -123,7 +159,8 @@ def plant(case: Case, faults: Sequence[Fault], *, seed: int = 0) -> Planted:
         seed: decides by chance which units are hit, where a fault hits a share of them.
 
     Raises:
-        ConfigError: the pipeline lacks what a fault breaks, a share is not in [0, 1], or a fault comes twice.
+        ConfigError: the pipeline lacks what a fault breaks, a severity is out of range, or a fault comes
+            twice.
 
     Example:
         >>> from ragdiag import BM25Retriever, Evidence, RecursiveChunker, Span
@@ -146,8 +183,10 @@ def plant(case: Case, faults: Sequence[Fault], *, seed: int = 0) -> Planted:
             raise ConfigError(f"{fault.name} breaks the {missing[0]}, which the pipeline has not")
         if fault.reach == "share" and not 0 <= fault.severity <= 1:
             raise ConfigError(f"{fault.name}: a share must be in [0, 1], got {fault.severity!r}")
+        if not fault.severity >= 0:
+            raise ConfigError(f"{fault.name}: {fault.parameter} must be >= 0, got {fault.severity!r}")
         units = fault.hits(case, seed=seed)
         hit[fault.name] = units
         marks = Marks.of(units, case.queries, case.originals)
-        broken = fault.wrap(broken, fault.severity, marks)
+        broken = fault.wrap(broken, Aim(fault.severity, marks, case))
     return Planted(broken, case, tuple(faults), seed, hit)

@@ -1,15 +1,16 @@
 """How a fault knows the evidence that it hits: by its text, wherever it stands.
 
 Embedders and rerankers see texts alone, a repaired pipeline sees chunks that no one has made before, and
-copies of evidence are as good as the original. So what is marked is text: evidence, or where that is short, a
-passage around it.
+copies of evidence are as good as the original. So what is marked is text. Evidence so short that it recurs by
+chance is known by what stands around it as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from ragdiag.records import Document, Query, Span, WholeDocument
 from ragdiag.spans import Range
@@ -19,9 +20,17 @@ __all__ = ["Marks", "Unit"]
 Unit = tuple[str, int]
 """A unit of evidence: its query's id, and its position in the query, from 0."""
 
-_PROBE = (
-    40  # characters without spaces at the ends: longer texts than this seldom stand in two places by chance
-)
+_PROBE = 40  # characters: longer texts seldom stand in two places by chance
+_STEP = 20  # how far the probes of long evidence are apart
+_COPY = 20  # shorter texts are not looked for elsewhere, as in a diagnosis
+
+
+class _Mark(NamedTuple):
+    """A text that is looked for, and where in it the evidence stands."""
+
+    text: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -30,65 +39,82 @@ class Marks:
 
     Attributes:
         units: whose evidence it is.
-        passages: its spans' texts.
+        passages: its spans, each with as much around it as it takes to know it again; the same span with
+            other surroundings may come more than once.
+        probes: pieces of them, whose presence in a text shows that it holds some of the evidence.
     """
 
     units: frozenset[Unit]
-    passages: tuple[str, ...] = field(repr=False)
-    probes: frozenset[str] = field(repr=False)
+    passages: tuple[_Mark, ...] = field(repr=False)
+    probes: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def of(cls, units: Iterable[Unit], queries: Iterable[Query], sources: Mapping[str, Document]) -> Marks:
         """The marks of some units of the queries."""
         wanted = frozenset(units)
-        passages: dict[str, None] = {}
-        probes: set[str] = set()
+        passages: dict[_Mark, None] = {}
+        probes: dict[str, None] = {}
         for query in queries:
             for number, unit in enumerate(query.evidence):
                 if (query.id, number) not in wanted:
                     continue
-                for alternative in unit.alternatives:
-                    for part in alternative:
-                        text = sources[part.doc_id].text
-                        start, end = _range_of(part, text)
-                        passages[text[start:end]] = None
-                        probes.update(_probes(text, start, end))
-        return cls(wanted, tuple(passages), frozenset(probes))
+                for part in (part for alternative in unit.alternatives for part in alternative):
+                    text = sources[part.doc_id].text
+                    found = list(_marks(text, *_range_of(part, text)))
+                    passages |= dict.fromkeys(found)
+                    probes |= dict.fromkeys(probe for mark in found for probe in _probes(mark))
+        return cls(wanted, tuple(passages), tuple(probes))
 
     def touch(self, text: str) -> bool:
-        """Whether a text holds any of the evidence: a passage of it as long as a probe."""
-        return self._touched(_plain(text))
-
-    def _touched(self, plain: str) -> bool:
+        """Whether a text holds any of the evidence: a piece as long as a probe, or, of a short text, all."""
+        plain = _plain(text)
         known = self._known
         if plain not in known:
-            known[plain] = any(probe in plain for probe in self.probes)
+            known[plain] = any(probe in plain for probe in self.probes) or self._lies_in_evidence(plain)
         return known[plain]
+
+    def _lies_in_evidence(self, plain: str) -> bool:
+        return _COPY <= len(plain) < _PROBE + _STEP and any(plain in evidence for evidence in self._evidence)
+
+    def ranges(self, text: str) -> list[Range]:
+        """Where whole passages of the evidence stand in a text, in order."""
+        found: set[Range] = set()
+        for mark in self.passages:
+            at = text.find(mark.text)
+            while at >= 0:
+                found.add((at + mark.start, at + mark.end))
+                at = text.find(mark.text, at + 1)
+        return sorted(found)
 
     @cached_property
     def _known(self) -> dict[str, bool]:
         return {}
 
-    def ranges(self, text: str) -> list[Range]:
-        """Where whole passages of the evidence stand in a text, in order, each at its first place."""
-        found = ((text.find(passage), len(passage)) for passage in self.passages)
-        return sorted((start, start + length) for start, length in found if start >= 0)
+    @cached_property
+    def _evidence(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_plain(mark.text[mark.start : mark.end]) for mark in self.passages))
 
 
 def _range_of(part: Span | WholeDocument, text: str) -> Range:
     return (part.start, part.end) if isinstance(part, Span) else (0, len(text))
 
 
-def _probes(text: str, start: int, end: int) -> Iterable[str]:
-    """Pieces of the evidence of a fixed length; of short evidence, with what stands before or behind it."""
-    if end - start >= _PROBE:
-        starts = [*range(start, end - _PROBE + 1, _PROBE), end - _PROBE]
-    else:
-        spare = _PROBE - (end - start)
-        starts = [start - spare, start - spare // 2, start]
-    for at in starts:
+def _marks(text: str, start: int, end: int) -> Iterator[_Mark]:
+    """By what the evidence is known: itself, or, where it is short, it with what stands before or behind."""
+    if end - start >= _COPY:
+        yield _Mark(text[start:end], 0, end - start)
+        return
+    spare = _PROBE - (end - start)
+    for at in (start - spare, start - spare // 2, start):
         first = max(0, min(at, len(text) - _PROBE))
-        yield _plain(text[first : first + _PROBE])
+        yield _Mark(text[first : first + _PROBE], start - first, end - first)
+
+
+def _probes(mark: _Mark) -> list[str]:
+    """Pieces of a fixed length, except for mere blanks and rules; of a shorter text, the whole."""
+    last = max(0, len(mark.text) - _PROBE)
+    pieces = [_plain(mark.text[start : start + _PROBE]) for start in (*range(0, last, _STEP), last)]
+    return [piece for piece in pieces if sum(map(str.isalnum, piece)) >= _PROBE // 2] or [_plain(mark.text)]
 
 
 def _plain(text: str) -> str:

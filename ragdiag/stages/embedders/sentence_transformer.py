@@ -14,6 +14,7 @@ import numpy as np
 
 from ragdiag.errors import ConfigError, MissingExtraError, ResourceError
 from ragdiag.stages.embedders.packaged import MINILM, PackagedModel
+from ragdiag.stages.embedders.prompts import Side, prompts_of_family
 from ragdiag.stages.embedders.texts import encodable
 from ragdiag.stages.loading import (
     changed_options,
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SentenceTransformerEmbedder"]
 
-_Side = Literal["query", "document"]
 _Backend: TypeAlias = Literal["torch", "onnx", "openvino"]
 
 # Where a model's configuration may keep each side's prompt, in the order in which they are looked up.
-_PROMPT_NAMES: dict[_Side, tuple[str, ...]] = {
+_PROMPT_NAMES: dict[Side, tuple[str, ...]] = {
     "query": ("query",),
     "document": ("document", "passage", "corpus"),
 }
@@ -177,13 +177,28 @@ class SentenceTransformerEmbedder:
         return _SIMILARITIES[name]
 
     @cached_property
-    def prompts(self) -> dict[_Side, str]:
+    def prompts(self) -> dict[Side, str]:
         """The prompts in force, of ``"query"`` and of ``"document"``: the options, else the model's own."""
-        given: dict[_Side, str | None] = {"query": self.query_prompt, "document": self.document_prompt}
+        given: dict[Side, str | None] = {"query": self.query_prompt, "document": self.document_prompt}
+        return {
+            side: own if (prompt := given[side]) is None else prompt for side, own in self._own_prompts.items()
+        }
+
+    @property
+    def unused_prompts(self) -> dict[Side, str]:
+        """The prompts that the model was trained with, of those sides before which none is put.
+
+        They are what the model's configuration names, else what is known of its family by its name.
+        """
+        family = prompts_of_family(self._model_name)
+        trained = {side: own or family.get(side, "") for side, own in self._own_prompts.items()}
+        return {side: prompt for side, prompt in trained.items() if prompt and not self.prompts[side]}
+
+    @cached_property
+    def _own_prompts(self) -> dict[Side, str]:
+        """What the model's configuration names, by side; empty where it names none."""
         return {
             side: next(filter(None, map(self._loaded.prompts.get, names)), "")
-            if (prompt := given[side]) is None
-            else prompt
             for side, names in _PROMPT_NAMES.items()
         }
 
@@ -193,7 +208,7 @@ class SentenceTransformerEmbedder:
     def __getstate__(self) -> dict[str, object]:
         return options_of(self)
 
-    def _embed(self, texts: Sequence[str], side: _Side) -> Vectors:
+    def _embed(self, texts: Sequence[str], side: Side) -> Vectors:
         clean = encodable(texts)
         if not clean:
             return self._embed(["a text that has a dimension"], side)[:0]

@@ -1,0 +1,312 @@
+"""What an index says of one chunk that a search did not return.
+
+The chunk is looked for in each part of the retriever (`arms`), and in the index itself at the end of those.
+What is not about the query's filter is asked without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragdiag.diagnosis.checks.arms import Part, parts
+from ragdiag.diagnosis.checks.bench import Bench, Loss
+from ragdiag.diagnosis.checks.check import NotApplicable
+from ragdiag.diagnosis.geometry import find_itself
+from ragdiag.records import Hit, Query, Request
+from ragdiag.stages.protocols import Searcher, Similarity, uses_vectors
+from ragdiag.stages.similarity import exact_scores
+
+__all__ = ["Listing", "Missed", "complete", "look_for"]
+
+_T = TypeVar("_T")
+
+# A score that is the exact one up to this share of the range of scores: float32 and rounding stay far below.
+_SAME_SCORE = 0.01
+# Quantized vectors shift all scores a little: by more than so many times as much as a usual hit is shifted.
+_TIMES_USUAL = 10
+# The usual shift is that of the best quarter: an index of which most is wrong still shows what is right.
+_USUAL = 25
+# With fewer hits any metric may fit by chance.
+_TO_TELL = 5
+
+
+def complete(loss: Loss, positions: Sequence[int]) -> bool:
+    """Whether a set of chunks delivers the lost unit."""
+    unit = loss.unit
+    atoms = unit.evidence.mask_of(positions)
+    return bool(unit.evidence.coverage(atoms)[unit.number] >= unit.min_coverage)
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """All that an index returns for one vector or text, asked for as many hits as there are chunks.
+
+    Attributes:
+        rows: the chunks, best first.
+        scores: theirs.
+    """
+
+    rows: NDArray[np.intp]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, bench: Bench, hits: Sequence[Hit]) -> Listing:
+        """The hits, kept in little room."""
+        rows = np.array(bench.trace.positions(hits), dtype=np.intp)
+        return cls(rows, np.array([hit.score for hit in hits], dtype=np.float64))
+
+    def rank_of(self, position: int) -> int | None:
+        """The rank (from 1) of a chunk; None where it is not among the hits."""
+        found = np.flatnonzero(self.rows == position)
+        return int(found[0]) + 1 if len(found) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Missed:
+    """One chunk with lost evidence that was not among the hits of its query.
+
+    Attributes:
+        bench: what everything is measured with.
+        loss: the lost unit.
+        position: the chunk.
+        part: the index in which it is looked for: the first that searches vectors, else the first.
+    """
+
+    bench: Bench = field(repr=False)
+    loss: Loss
+    position: int
+    part: Part
+
+    @property
+    def query(self) -> Query:
+        """Whose hits it is not among."""
+        return self.loss.query
+
+    @property
+    def chunk_id(self) -> str:
+        """The chunk's id."""
+        return self.bench.chunk(self.position).id
+
+    @property
+    def n(self) -> int:
+        """How many hits are asked for."""
+        return self.bench.trace.candidates
+
+    @property
+    def size(self) -> int:
+        """How many chunks there are."""
+        return len(self.bench.trace.chunks)
+
+    @property
+    def by_vectors(self) -> bool:
+        """Whether the index is searched by vectors of the pipeline's embedder."""
+        return self.bench.trace.similarity is not None and uses_vectors(self.part.retriever)
+
+    @property
+    def request(self) -> Request:
+        """The query without its filter."""
+        return replace(self.bench.trace.request(self.query), filter=None)
+
+    def hits_of(self, part: Part) -> Listing:
+        """What a part of the retriever returns for the query without its filter, n hits at most."""
+        if part is parts(self.bench) and not self.query.filter:
+            return Listing.of(self.bench, self.bench.trace[self.query.id].retrieved)
+
+        def search() -> Listing:
+            return Listing.of(self.bench, self.bench.search_in(part.searcher, self.request, self.n))
+
+        return self._once(("hits", self.query.id, part), search)
+
+    def rank_in(self, part: Part) -> int | None:
+        """The chunk's rank among those hits."""
+        return self.hits_of(part).rank_of(self.position)
+
+    # The index itself
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the chunk is missed for its query's filter alone, or by what is done to the index's hits."""
+        return any(self.rank_in(part) is not None for part in (parts(self.bench), self.part))
+
+    @property
+    def wide(self) -> Listing:
+        """The query's hits where all chunks are asked for."""
+        return self._once(("wide", self.query.id), lambda: self._list(self.request))
+
+    @property
+    def own(self) -> Listing:
+        """The hits for the chunk's own vector and text, where all chunks are asked for."""
+        return self._once(("own", self.position), lambda: self._list(self._for_itself))
+
+    @property
+    def rank_for_itself(self) -> int | None:
+        """The rank of the chunk, or of one like it, for its own vector and text; None where not within n."""
+        trace, asked = self.bench.trace, _Counted(self.bench, self.part.searcher)
+
+        def find() -> int | None:
+            return find_itself(asked, trace.chunks, trace.vectors, [self.position], self.n)[0]
+
+        return self._once(("for itself", self.position), find)
+
+    @property
+    def metric(self) -> tuple[Similarity, bool] | None:
+        """What the index computes, and whether its scores show it; None where nothing tells.
+
+        Scores show it where they are the exact ones of that metric, of a quarter of the hits at least; else
+        what the retriever declares is believed.
+        """
+        return self._once(("metric", self.query.id), self._find_metric)
+
+    def _find_metric(self) -> tuple[Similarity, bool] | None:
+        declared: Similarity | None = getattr(self.part.retriever, "metric", None)
+        order = [declared, self.bench.similarity, "cosine", "dot", "l2"]
+        for metric in dict.fromkeys(m for m in order if m is not None):
+            if len(self.wide.rows) >= _TO_TELL and self._shift(metric) <= _SAME_SCORE * self._range:
+                return metric, True
+        return None if declared is None else (declared, False)
+
+    def exact(self, metric: Similarity) -> NDArray[np.float64]:
+        """The exact score of every chunk for the query by a metric, shape (chunks,)."""
+        vector, vectors = self.bench.query_vector(self.query), self.bench.vectors
+        return self._once(("exact", self.query.id, metric), lambda: exact_scores(vector, vectors, metric))
+
+    def rank_by(self, metric: Similarity) -> int:
+        """The chunk's exact rank (from 1) by a metric."""
+        scores = self.exact(metric)
+        return int((scores > scores[self.position]).sum()) + 1
+
+    def held_apart(self, metric: Similarity) -> float | None:
+        """By how much the index scores the chunk below what its own vector scores; 0 for a usual shift.
+
+        None where no wide search for the query returns it.
+        """
+        rank = self.wide.rank_of(self.position)
+        if rank is None:
+            return None
+        apart = float(self.exact(metric)[self.position] - self.wide.scores[rank - 1])
+        usual = max(_TIMES_USUAL * self._shift(metric), _SAME_SCORE * self._range)
+        return apart if apart > usual else 0.0
+
+    def _shift(self, metric: Similarity) -> float:
+        """By how much the index's scores usually differ from the exact ones."""
+        shifts = np.abs(self.exact(metric)[self.wide.rows] - self.wide.scores)
+        return float(np.percentile(shifts, _USUAL)) if len(shifts) else 0.0
+
+    @property
+    def _range(self) -> float:
+        return float(np.ptp(self.wide.scores)) if len(self.wide.rows) else 0.0
+
+    @property
+    def lowest_hit(self) -> float | None:
+        """The lowest score that the run had for any hit of any query; None where it had no hit."""
+        ends = (hits[-1].score for record in self.bench.trace.queries if (hits := record.retrieved))
+        return min(ends, default=None)
+
+    def is_under_threshold(self, metric: Similarity) -> bool:
+        """Whether the index seems to return all chunks above some score, too few for n, and not this one."""
+        hits, lowest = self.hits_of(self.part), self.lowest_hit
+        if parts(self.bench).arms or lowest is None or len(hits.rows) == self.n:
+            return False
+        scores = self.exact(metric)
+        left_out = np.delete(scores, hits.rows)
+        return (
+            len(self.wide.rows) == len(hits.rows)
+            and bool(scores[self.position] < lowest)
+            and bool(left_out.max() <= hits.scores.min(initial=np.inf) + _SAME_SCORE * self._range)
+        )
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether any search returned the chunk: of the run, or a wide one for any lost unit's query."""
+        return bool(self._seen[self.position])
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """Whether the index seems to look at all that it holds.
+
+        Then asking wider changes nothing in the first hits; nor does it depend on the vector which chunks are
+        hits at all (on the text it may: of BM25, what shares no word is none).
+        """
+        narrow, wide = self.hits_of(self.part).rows, self.wide.rows
+        if not np.array_equal(wide[: len(narrow)], narrow):
+            return False
+        others = np.union1d(np.flatnonzero(self._seen), self.own.rows)
+        return not self.by_vectors or bool(np.isin(others, wide).all())
+
+    @property
+    def _seen(self) -> NDArray[np.bool_]:
+        """Which chunks any search returned, shape (chunks,)."""
+        return self._once(("seen",), self._find_seen)
+
+    def _find_seen(self) -> NDArray[np.bool_]:
+        bench, trace = self.bench, self.bench.trace
+        seen = np.zeros(self.size, dtype=bool)
+        if not parts(bench).arms:
+            for record in trace.queries:
+                seen[trace.positions(record.retrieved)] = True
+        for loss in bench.losses:
+            if "retriever" in loss.verdict.blamed:
+                seen[replace(self, loss=loss).wide.rows] = True
+        return seen
+
+    @property
+    def _for_itself(self) -> Request:
+        chunk, vectors = self.bench.chunk(self.position), self.bench.trace.vectors
+        return Request(chunk.id, chunk.index_text, None if vectors is None else vectors[self.position])
+
+    def _list(self, request: Request) -> Listing:
+        return Listing.of(self.bench, self.bench.search_in(self.part.searcher, request, self.size))
+
+    def _once(self, key: tuple[Hashable, ...], make: Callable[[], _T]) -> _T:
+        return self.bench.once(("probe", *key), make)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """An index whose searches are counted, and voided where it raises."""
+
+    bench: Bench
+    searcher: Searcher
+
+    def search(self, requests: Sequence[Request], n: int) -> list[tuple[Hit, ...]]:
+        return [self.bench.search_in(self.searcher, request, n) for request in requests]
+
+
+def look_for(bench: Bench, loss: Loss) -> Missed:
+    """The chunk that is looked for: of those that would deliver the unit the fullest that was not retrieved.
+
+    Where an exact search has chunks among its candidates that deliver the unit, it is one of those.
+
+    Raises:
+        NotApplicable: no chunk holds any of the evidence, or all that it needs were retrieved.
+    """
+
+    def look() -> Missed:
+        record = bench.trace[loss.query.id]
+        retrieved = set(bench.trace.positions(record.retrieved))
+        absent = [position for position in _wanted(bench, loss) if position not in retrieved]
+        if not absent:
+            raise NotApplicable("the retriever returned the chunks that the evidence needs")
+        position = max(absent, key=lambda p: loss.unit.carried[p])
+        every = list(parts(bench).all())
+        ends = [part for part in every if not part.arms]
+        searched = next((part for part in ends if uses_vectors(part.retriever)), ends[0])
+        return Missed(bench, loss, position, searched)
+
+    return bench.once(("missed chunk", loss.unit.unit), look)
+
+
+def _wanted(bench: Bench, loss: Loss) -> Sequence[int]:
+    if not loss.chunks:
+        raise NotApplicable("no chunk holds any of the evidence")
+    if bench.trace.similarity is None:
+        return loss.chunks
+    scores, carriers = bench.scores(loss.query), loss.unit.carriers(chunker=False)
+    near = [p for p in carriers if bench.rank_of_score(loss.query, scores[p]) <= bench.trace.candidates]
+    best = loss.unit.best_of(near)
+    return best if complete(loss, best) else loss.chunks
