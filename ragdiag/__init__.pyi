@@ -5,6 +5,7 @@ from .diagnosis.compare import Comparison, compare
 from .diagnosis.diagnose import diagnose
 from .diagnosis.explanation import Explanation
 from .diagnosis.groups import Groups
+from .diagnosis.health import Health, health
 from .diagnosis.result import Diagnosis
 from .errors import (
     ConfigError,
@@ -66,6 +67,7 @@ from .stages.retrievers import (
     SavedFaissRetriever,
     ThresholdRetriever,
 )
+from .store import Store, StoredEmbedder, StoredReranker
 from .trace import QueryTrace, Trace
 
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "FaissRetriever",
     "Groups",
     "HashingEmbedder",
+    "Health",
     "Hit",
     "HybridRetriever",
     "Index",
@@ -121,6 +124,9 @@ __all__ = [
     "StageCost",
     "StageError",
     "StaticEmbedder",
+    "Store",
+    "StoredEmbedder",
+    "StoredReranker",
     "ThresholdRetriever",
     "TokenBudget",
     "TokenChunker",
@@ -134,6 +140,7 @@ __all__ = [
     "document_evidence",
     "document_run",
     "evaluate",
+    "health",
     "read_beir",
     "read_documents",
     "read_pipeline",

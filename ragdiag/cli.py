@@ -157,6 +157,7 @@ def _diagnose(options: argparse.Namespace) -> None:
         min_coverage=options.min_coverage,
         copies=options.copies,
         verify=options.verify,
+        causes=options.causes,
         shapley=options.shapley,
         max_extra_calls=options.max_extra_calls,
         latency_queries=_LATENCY_QUERIES,
@@ -371,6 +372,12 @@ def _fill_diagnose(command: argparse.ArgumentParser) -> None:
     proof = command.add_argument_group("proof (lost evidence is asked for again with stages made ideal)")
     proof.add_argument(
         "--no-verify", dest="verify", action="store_false", help="leave it out: losses are only observed"
+    )
+    proof.add_argument(
+        "--no-causes",
+        dest="causes",
+        action="store_false",
+        help="do not look into what exactly is wrong at the stage that lost evidence",
     )
     proof.add_argument(
         "--shapley",

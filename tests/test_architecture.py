@@ -46,6 +46,7 @@ LAZY_UPWARD = {
     ("ragdiag.diagnosis.result", "report"),
     ("ragdiag.diagnosis.result", "formats"),
     ("ragdiag.diagnosis.explanation", "report"),
+    ("ragdiag.diagnosis.health.result", "report"),
 }
 
 

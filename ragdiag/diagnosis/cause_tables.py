@@ -5,8 +5,9 @@ A verdict has one main cause; where several stages are to blame together, one fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
 from ragdiag.diagnosis.checks.catalog import CAUSES, Cause
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
     from ragdiag.diagnosis.result import Diagnosis
 
-__all__ = ["MainCause", "cause_table", "check_table", "failure_table", "lost_units", "main_causes"]
+__all__ = ["MainCause", "cause_table", "check_table", "failure_table", "main_causes", "name_cause"]
 
 _SUREST_FIRST = get_args(Sureness)
+_SETS = 3  # sets of stages named in one observation
 _RANKS = ("rank_exact", "rank_retrieved", "rank_reranked")
 _FAILURE_COLUMNS = [
     "query_id",
@@ -71,33 +73,40 @@ def main_causes(verdict: Verdict) -> tuple[MainCause, ...]:
 
     Where no check says what is wrong at one of those, it is said last that all of them must be mended.
     """
-    own = _own_cause(verdict)
+    own = name_cause(verdict.stage, verdict.cause)
     if verdict.proof != "joint":
         finding = next((found for found in verdict.findings if found.code == own.code), None)
         return (MainCause(own, finding),)
     by_stage = {found.stage: found for found in reversed(verdict.findings)}  # the first of each stage stays
     seen = [MainCause(CAUSES[by_stage[s].code], by_stage[s]) for s in verdict.blamed if s in by_stage]
-    all_seen = seen and len(seen) == len(verdict.blamed)
-    return (*seen,) if all_seen else (*seen, MainCause(own, None))
+    if seen and len(seen) == len(verdict.blamed):
+        return tuple(seen)
+    remedy = f"Mend these together, one alone changes nothing: {_all_of(verdict.blamed)}."
+    return (*seen, MainCause(replace(own, remedy=remedy), None))
 
 
-def _own_cause(verdict: Verdict) -> Cause:
-    code = f"{verdict.stage}.{verdict.cause}"
-    if verdict.cause == "masked":
+def _all_of(stages: Sequence[str]) -> str:
+    return " + ".join(stages)
+
+
+def name_cause(stage: str, cause: str) -> Cause:
+    """What a verdict's stage and cause mean, and what to do; the bare word where no catalog has it."""
+    code = f"{stage}.{cause}"
+    if cause == "masked":
         return Cause(
             code,
             "Several faults hide each other.",
-            "Mend all of the stages that are to blame together: mending one alone changes nothing.",
+            "Mend all of the stages that are to blame together, one alone changes nothing.",
         )
-    if verdict.cause == "oversize":  # whether the chunker or the embedder is to blame is not known
+    if cause == "oversize":  # whether the chunker or the embedder is to blame is not known
         return CAUSES["chunker.oversize"]
-    return CAUSES.get(code) or Cause(code, verdict.cause, "")
+    return CAUSES.get(code) or Cause(code, cause, "")
 
 
 # A row a lost unit
 
 
-def lost_units(diagnosis: Diagnosis) -> Iterator[tuple[int, Verdict]]:
+def _lost_units(diagnosis: Diagnosis) -> Iterator[tuple[int, Verdict]]:
     """Each lost unit by its row of the ledger, with its verdict."""
     return ((unit, verdict) for unit, verdict in enumerate(diagnosis.verdicts) if verdict is not None)
 
@@ -107,7 +116,7 @@ def failure_table(diagnosis: Diagnosis) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for unit, verdict in lost_units(diagnosis):
+    for unit, verdict in _lost_units(diagnosis):
         position = int(diagnosis.ledger.owner[unit])
         query, (_, number) = diagnosis.assessed[position], diagnosis.units[unit]
         ranks = diagnosis.outcomes[position].ranks[number]
@@ -154,23 +163,36 @@ def _evidence_text(diagnosis: Diagnosis, query: Query, number: int) -> str:
 
 @dataclass(slots=True)
 class _Tally:
-    """One cause with the lost units that have it, and those of them that it is a main cause of."""
+    """One cause with the lost units that have it, and those of them that it is a main cause of.
+
+    ``together`` counts the sets of stages that hide each other's faults.
+    """
 
     cause: Cause
     units: dict[int, Finding | None] = field(default_factory=dict)
     main: dict[int, Finding | None] = field(default_factory=dict)
-
-    @property
-    def sureness(self) -> str:
-        """That of the surest finding; empty where no check has seen it."""
-        every = [finding.sureness for finding in self.units.values() if finding]
-        return min(every, key=_SUREST_FIRST.index, default="")
+    together: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     @property
     def example(self) -> tuple[int, Finding | None]:
-        """The unit that shows it best: one that it is the main cause of, with numbers to it, comes first."""
+        """The unit that shows it best, with what shows it: of those that it is a main cause of the surest."""
         shown = self.main or self.units
-        return next(((unit, found) for unit, found in shown.items() if found), next(iter(shown.items())))
+        return min(shown.items(), key=lambda item: _doubt(item[1]))
+
+    @property
+    def observation(self) -> str:
+        """The numbers that show it."""
+        _, finding = self.example
+        if finding is not None or not self.together:
+            return finding.observation if finding else ""
+        ordered = sorted(self.together.items(), key=lambda item: (-item[1], item[0]))
+        sets = [f"{_all_of(stages)} ({units})" for stages, units in ordered[:_SETS]]
+        rest = sum(units for _, units in ordered[_SETS:])
+        return f"To be mended together, by units: {', '.join([*sets, *[f'others ({rest})'] * bool(rest)])}."
+
+
+def _doubt(finding: Finding | None) -> int:
+    return len(_SUREST_FIRST) if finding is None else _SUREST_FIRST.index(finding.sureness)
 
 
 def cause_table(diagnosis: Diagnosis) -> pd.DataFrame:
@@ -188,9 +210,9 @@ def cause_table(diagnosis: Diagnosis) -> pd.DataFrame:
                 "loss": float(sum(weights[unit] for unit in tally.units)),
                 "main": len(tally.main),
                 "main_loss": float(sum(weights[unit] for unit in tally.main)),
-                "sureness": tally.sureness,
+                "sureness": finding.sureness if finding else "",
                 "meaning": tally.cause.meaning,
-                "observation": finding.observation if finding else "",
+                "observation": tally.observation,
                 "example": diagnosis.units[unit][0],
                 "remedy": tally.cause.remedy,
             }
@@ -209,10 +231,14 @@ def _tallies(diagnosis: Diagnosis) -> list[_Tally]:
     def of(cause: Cause) -> _Tally:
         return tallies.setdefault(cause.code, _Tally(cause))
 
-    for unit, verdict in lost_units(diagnosis):
+    for unit, verdict in _lost_units(diagnosis):
         for main in main_causes(verdict):
-            for units in (of(main.cause).main, of(main.cause).units):
-                units[unit] = main.finding
+            tally = of(main.cause)
+            tally.main[unit] = tally.units[unit] = main.finding
+            if verdict.proof == "joint" and main.finding is None:
+                # The remedy of one unit names its stages; that of the cause cannot.
+                tally.cause = name_cause(verdict.stage, verdict.cause)
+                tally.together[verdict.blamed] += 1
         for finding in verdict.findings:
             of(CAUSES[finding.code]).units.setdefault(unit, finding)
     return list(tallies.values())

@@ -230,10 +230,11 @@ class Diagnosis:
         A lost unit has one main cause, which its verdict is called by; where several stages are to blame
         together it has one for each. Checks may have seen other causes beside.
 
-        Columns: ``units`` (lost units that have it) and their weight ``loss``, in the unit of 1 - hard
-        recall; ``main`` and ``main_loss``, the same of units that it is a main cause of; ``sureness`` (of its
-        surest finding, see `Finding`; empty where no check has seen it); ``meaning``; ``observation`` (the
-        numbers that show it at one unit) and ``example`` (the query of that unit); ``remedy``. Units have
+        Columns: ``units`` (lost units that have it) and ``loss`` (their weight, in the unit of 1 - hard
+        recall); ``main`` and ``main_loss``, the same of units that it is a main cause of; ``sureness`` (of
+        the surest finding, see `Finding`; empty where no check has seen it); ``meaning``; ``observation``
+        (the numbers of that finding; of faults that hide each other, which stages are to be mended together)
+        and ``example`` (its query); ``remedy``. Units have
         several causes, so that neither column of losses need sum to 1 - hard recall. Sorted by ``main_loss``,
         most first, then by code.
         """

@@ -1,7 +1,7 @@
 """The verdicts of a diagnosis, and the checks for causes, to and from the lines of its file.
 
 What the ledger observed is worked out anew from the trace; what re-runs proved and checks found cannot be,
-and is written: a line a lost unit, in the order of the ledger, and a line a check, in the order they were made.
+and is written: a line a lost unit, in the order of the ledger, and a line a check, in the order of making.
 """
 
 from __future__ import annotations

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
+from ragdiag.diagnosis.cause_tables import name_cause
 from ragdiag.diagnosis.compare import CHANGES, DELIVERED, Comparison
+from ragdiag.diagnosis.ledger import LOSS_STAGES
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.measures.paired import FEWEST_QUERIES, Difference
 from ragdiag.report.escaping import cut, one_line
 from ragdiag.report.figures import MISSING, count, of_things, share, signed, signed_interval
-from ragdiag.report.proof_words import CAUSES, PROOFS
+from ragdiag.report.proof_words import PROOFS
 from ragdiag.report.values import rows_of
-from ragdiag.report.words import GLOSSES, the
+from ragdiag.report.words import GLOSSES, clause, the
 from ragdiag.stages.protocols import STAGES
 
 __all__ = ["Contrast", "Flip", "Pair", "StageChange"]
@@ -299,9 +301,16 @@ class Contrast:
     def meanings(self) -> Mapping[str, str]:
         """What the causes and proofs mean that the units that changed have."""
         flips = self.comparison.flips
-        words = {*flips["cause_a"], *flips["cause_b"], *flips["proof_a"], *flips["proof_b"]}
-        every = (*CAUSES.items(), *PROOFS.items())
-        return {str(word): meaning for word, meaning in every if word in words}
+        lost = [
+            found
+            for side in "ab"
+            for found in zip(*(flips[f"{name}_{side}"] for name in ("stage", "cause", "proof")), strict=True)
+            if found[0]
+        ]
+        by_flow = sorted({found[:2] for found in lost}, key=lambda pair: (LOSS_STAGES.index(pair[0]), pair))
+        causes = {f"{stage}.{cause}": clause(name_cause(stage, cause).meaning) for stage, cause in by_flow}
+        proofs = {found[2] for found in lost}
+        return {**causes, **{str(word): meaning for word, meaning in PROOFS.items() if word in proofs}}
 
     # What differs
 

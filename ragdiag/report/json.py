@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ragdiag.report.lost import cause_table
 from ragdiag.report.precision import Precision
 from ragdiag.report.summary import Summary
 from ragdiag.report.values import rows_of
@@ -31,7 +30,7 @@ __all__ = [
 
 FORMAT = "ragdiag-report"
 COMPARISON_FORMAT = "ragdiag-comparison"
-VERSION, COMPARISON_VERSION = 2, 1
+VERSION, COMPARISON_VERSION = 3, 1
 
 
 def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
@@ -39,8 +38,9 @@ def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
 
     Keys: ``format``, ``version``, ``pipeline`` (``stages``, ``candidates``, ``top_k``, ``budget``),
     ``counts``, ``min_coverage``, ``recall`` (with its interval), ``hard_recall``, ``losses``,
-    ``hard_losses``, ``ceilings``, ``proofs`` (lost units by stage and proof), ``causes`` (by stage and
-    cause), ``effort`` (None where nothing was run again), ``noise``, ``precision_flow``, ``token_share``,
+    ``hard_losses``, ``ceilings``, ``proofs`` (lost units by stage and proof), ``causes`` (what went wrong
+    and what to do about it), ``checks`` (what became of each check for a cause), ``effort`` (None where
+    nothing was run again), ``noise``, ``precision_flow``, ``token_share``,
     ``shapley`` (None where it was not asked for), ``measures``, ``failures`` (in the order of the queries).
     """
     blame = Precision(diagnosis).shared_blame
@@ -56,7 +56,8 @@ def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
         "hard_losses": rows_of(diagnosis.hard_losses.reset_index()),
         "ceilings": rows_of(diagnosis.ceilings.reset_index()),
         "proofs": rows_of(diagnosis.proofs.reset_index()),
-        "causes": rows_of(cause_table(diagnosis)),
+        "causes": rows_of(diagnosis.causes.reset_index()),
+        "checks": rows_of(diagnosis.check_table.reset_index()),
         "effort": None if diagnosis.effort is None else asdict(diagnosis.effort),
         "noise": rows_of(diagnosis.noise.reset_index()),
         "precision_flow": rows_of(diagnosis.precision_flow.reset_index()),
@@ -64,7 +65,11 @@ def diagnosis_dict(diagnosis: Diagnosis) -> dict[str, object]:
         "shapley": [asdict(row) for row in blame] or None,
         "measures": rows_of(diagnosis.measures),
         "failures": [
-            {**row, "repairs": [list(stages) for stages in row["repairs"]]}
+            {
+                **row,
+                "repairs": [list(stages) for stages in row["repairs"]],
+                "findings": list(row["findings"]),
+            }
             for row in rows_of(diagnosis.failures)
         ],
     }

@@ -1,22 +1,24 @@
-"""The lost units as every face shows them: which, at which stage and why, and how well that is proven."""
+"""The lost units as every face shows them: which, at which stage, and how well that is proven."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ragdiag.diagnosis.cause_tables import name_cause
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.figures import count, of_things
-from ragdiag.report.proof_words import PROOFS, describe_cause, describe_proof
+from ragdiag.report.proof_words import PROOFS, describe_proof
 from ragdiag.report.values import rows_of
-from ragdiag.report.words import enumerate_words, the
+from ragdiag.report.words import clause, enumerate_words, the
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cause", "Failure", "LostUnits", "cause_table"]
+__all__ = ["Failure", "LostUnits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +38,11 @@ class Failure:
     tied: bool
     observed: str
     reason: str
+    observation: str
+    remedy: str
+    findings: tuple[str, ...]
     query: str
     evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """What went wrong at a stage, and for how many lost units."""
-
-    stage: str
-    cause: str
-    units: int
-
-    @property
-    def meaning(self) -> str:
-        """The same in plain words."""
-        return describe_cause(self.cause)
-
-    @property
-    def why_moved(self) -> str:
-        """Why units whose loss showed elsewhere are charged to the stage."""
-        return {
-            "split": "the evidence is cut across chunks",
-            "masked": f"several stages must be fixed together, and {the(self.stage)} is the first of them",
-        }.get(self.cause, self.meaning)
-
-
-def cause_table(diagnosis: Diagnosis) -> pd.DataFrame:
-    """How many lost units have which cause: ``stage, cause, units``, in the order of the flow, most first."""
-    failures = diagnosis.failures
-    order = {stage: position for position, stage in enumerate(diagnosis.ledger.stages)}
-    counts = failures.groupby(["stage", "cause"]).size().rename("units").reset_index()
-    counts["order"] = counts["stage"].map(order)
-    ordered = counts.sort_values(["order", "units", "cause"], ascending=[True, False, True])
-    return ordered[["stage", "cause", "units"]].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -121,31 +94,27 @@ class LostUnits:
         """What the kinds of proof mean that there are."""
         return {proof: describe_proof(proof) for proof in self.by_proof}
 
-    @cached_property
-    def causes(self) -> tuple[Cause, ...]:
-        """What went wrong at which stage, and how often: the rows of `cause_table`."""
-        return tuple(Cause(**row) for row in rows_of(cause_table(self.diagnosis)))
-
     @property
     def moved_notes(self) -> Sequence[str]:
         """A sentence for each stage and cause to which verdicts moved units."""
-        table = self.diagnosis.failures
-        moved = table[table["stage"] != table["observed"]]
+        order = self.diagnosis.ledger.stages
+        moved: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for failure in self.failures:
+            if failure.stage != failure.observed:
+                moved[failure.stage, failure.cause][failure.observed] += 1
         notes = []
-        for cause in self.causes:
-            here = moved[(moved["stage"] == cause.stage) & (moved["cause"] == cause.cause)]
-            if here.empty:
-                continue
-            seen = here["observed"].value_counts()
+        for stage, cause in sorted(moved, key=lambda pair: (order.index(pair[0]), pair[1])):
+            seen = moved[stage, cause]
+            units = seen.total()
             places = [
-                f"{the(stage)} ({count(int(seen[stage]))})" if len(seen) > 1 else the(stage)
-                for stage in self.diagnosis.ledger.stages
-                if stage in seen.index
+                f"{the(place)} ({count(seen[place])})" if len(seen) > 1 else the(place)
+                for place in order
+                if place in seen
             ]
             notes.append(
-                f"Moved: {of_things(len(here), 'unit')} that the run by itself charges to "
-                f"{enumerate_words(places, 'or')} {'is' if len(here) == 1 else 'are'} charged to "
-                f"{the(cause.stage)}: {cause.why_moved}."
+                f"Moved: {of_things(units, 'unit')} that the run by itself charges to "
+                f"{enumerate_words(places, 'or')} {'is' if units == 1 else 'are'} charged to "
+                f"{the(stage)}: {_why_moved(stage, cause)}."
             )
         return notes
 
@@ -171,3 +140,9 @@ class LostUnits:
             else f"The limit of {limit} was not reached."
         )
         return [took, left]
+
+
+def _why_moved(stage: str, cause: str) -> str:
+    if cause == "masked":
+        return f"several stages must be fixed together, and {the(stage)} is the first of them"
+    return clause(name_cause(stage, cause).meaning)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.report.causes import TITLE
 from ragdiag.report.escaping import cut, markdown_text, one_line
 from ragdiag.report.figures import MISSING, count, interval, of_things, rank, share
 from ragdiag.report.lost import Failure
@@ -38,6 +39,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
         "### Where the evidence was lost",
         _ledger(summary),
         _list(f"**{stage}**: {markdown_text(meaning)}" for stage, meaning in summary.meanings.items()),
+        *_causes(summary),
         *_proofs(summary),
     ]
     ending = [
@@ -87,7 +89,7 @@ def _ledger(summary: Summary) -> str:
 
 
 def _proofs(summary: Summary) -> list[str]:
-    """How well the stages are proven, and what went wrong there; nothing where nothing was lost."""
+    """How well the stages are proven; nothing where nothing was lost."""
     lost = summary.lost
     if not lost.failures:
         return []
@@ -95,18 +97,40 @@ def _proofs(summary: Summary) -> list[str]:
     proofs = [
         (str(stage), *(count(int(row[kind])) for kind in kinds)) for stage, row in lost.by_stage.iterrows()
     ]
-    causes = [
-        (cause.stage, _cell(cause.cause, _ID), _cell(cause.meaning, _TEXT), count(cause.units))
-        for cause in lost.causes
-    ]
     words = (f"**{proof}**: {markdown_text(meaning)}" for proof, meaning in lost.meanings_of_proofs.items())
     return [
         "### How that is proven, in lost units",
         _table(("Stage", *(kind.capitalize() for kind in kinds)), proofs, texts=1),
         _list(words),
         *(markdown_text(sentence) for sentence in lost.effort),
-        "### What went wrong",
-        _table(("Stage", "Cause", "What it means", "Units"), causes, texts=3),
+    ]
+
+
+def _causes(summary: Summary) -> list[str]:
+    """What went wrong and what to do about it; nothing where nothing was lost."""
+    causes = summary.causes
+    if not causes.rows:
+        return []
+    rows = [
+        (
+            f"<code>{markdown_text(row.code)}</code><br>{markdown_text(row.meaning)}",
+            "<br>".join(
+                [
+                    markdown_text(row.observation) or MISSING,
+                    *([f"<sub>{markdown_text(row.source)}</sub>"] if row.source else []),
+                ]
+            ),
+            markdown_text(row.remedy) or MISSING,
+            count(row.units),
+            share(row.loss),
+        )
+        for row in causes.rows
+    ]
+    header = ("Cause", "What shows it", "What to do", "Units", "Loss")
+    return [
+        f"### {TITLE}",
+        _table(header, rows, texts=3),
+        _list(markdown_text(note) for note in (causes.legend, *causes.notes)),
     ]
 
 

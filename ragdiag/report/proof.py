@@ -8,10 +8,11 @@ from functools import cached_property
 
 from ragdiag.diagnosis.ledger import LOSS_STAGES
 from ragdiag.diagnosis.verdicts import Outcome, Trial, Verdict
+from ragdiag.report.causes import CauseOfUnit, causes_of_unit
 from ragdiag.report.escaping import cut, one_line
 from ragdiag.report.figures import share
-from ragdiag.report.proof_words import OUTCOMES, VOIDS, describe_cause, describe_ideal, describe_proof
-from ragdiag.report.words import BELONG_TO_NO_PLUG, enumerate_words, the
+from ragdiag.report.proof_words import OUTCOMES, VOIDS, describe_ideal, describe_proof
+from ragdiag.report.words import BELONG_TO_NO_PLUG, enumerate_words, sentence, the
 from ragdiag.stages.protocols import STAGES
 
 __all__ = ["ProofStory", "TrialRow"]
@@ -117,7 +118,7 @@ class ProofStory:
 
     @cached_property
     def conclusion(self) -> tuple[str, ...]:
-        """What it means, sentence by sentence, the cause last."""
+        """What it means, sentence by sentence."""
         tell = {
             "verified": self._verified,
             "joint": self._joint,
@@ -125,9 +126,12 @@ class ProofStory:
             "unreproducible": self._unreproducible,
             "observed": self._observed,
         }[self.verdict.proof]
-        known = self.verdict.proof in ("verified", "joint")
-        cause = f"{'Cause' if known else 'Apparent cause'} ({self.verdict.cause})"
-        return (*tell(), *self._blame(), f"{cause}: {describe_cause(self.verdict.cause)}.")
+        return (*tell(), *self._blame())
+
+    @property
+    def causes(self) -> Sequence[CauseOfUnit]:
+        """What went wrong, and what to do about it; the main cause first."""
+        return causes_of_unit(self.verdict)
 
     # One kind of proof each
 
@@ -212,7 +216,7 @@ class ProofStory:
     def _reason(self) -> Iterator[str]:
         reason = cut(one_line(self.verdict.reason), _REASON)
         if reason:
-            yield reason if reason[-1] in ".!?…" else f"{reason}."
+            yield sentence(reason)
 
     def _with(self, stages: Sequence[str]) -> str:
         """Such as "with an ideal reranker", and what that is where no trial has told it."""

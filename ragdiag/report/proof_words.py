@@ -1,4 +1,4 @@
-"""What proofs, causes, repairs and their outcomes mean, in words for someone who has never seen the tool."""
+"""What proofs, repairs and their outcomes mean, in words for someone who has never seen the tool."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from ragdiag.diagnosis.verdicts import Outcome, Proof, VoidBy
 from ragdiag.report.figures import count
 
-__all__ = ["CAUSES", "OUTCOMES", "PROOFS", "VOIDS", "describe_cause", "describe_ideal", "describe_proof"]
+__all__ = ["OUTCOMES", "PROOFS", "VOIDS", "describe_ideal", "describe_proof"]
 
 PROOFS: Mapping[Proof, str] = {
     "verified": (
@@ -20,24 +20,6 @@ PROOFS: Mapping[Proof, str] = {
     "observed": "seen in the run itself, not proven by running it again",
 }
 """How well a loss is proven, surest first."""
-
-CAUSES: Mapping[str, str] = {
-    "missing": "the documents do not hold the source's text",
-    "dropped_text": "the text is in no chunk",
-    "split": "the evidence is cut across chunks: no single one holds it whole",
-    "k": "it takes more chunks than may reach the prompt",
-    "budget": "its chunks take more tokens than the prompt has room for",
-    "ranked_low": "by their vectors, other chunks look closer to the question",
-    "truncated": "the embedder reads only the beginning of its chunk, and the evidence stands behind",
-    "missed": "the search does not return it",
-    "demoted": "it stood high enough before, and reranking moved it down",
-    "not_promoted": "it was a candidate, and reranking did not move it up",
-    "dropped": "the packer left its chunk out",
-    "cut": "the packer shortened its chunk",
-    "masked": "several faults hide each other",
-    "oversize": "its chunk is so long that the evidence drowns in it",
-}
-"""What went wrong, by the word that verdicts use for it."""
 
 OUTCOMES: Mapping[Outcome, str] = {
     "recovered": "it came back",
@@ -58,11 +40,6 @@ VOIDS: Mapping[VoidBy, str] = {
 def describe_proof(proof: str) -> str:
     """What a kind of proof means; the bare word where it is unknown."""
     return next((meaning for known, meaning in PROOFS.items() if known == proof), proof)
-
-
-def describe_cause(cause: str) -> str:
-    """What a cause means; the bare word where it is unknown."""
-    return CAUSES.get(cause, cause)
 
 
 def describe_ideal(stage: str, stages: Collection[str], *, top_k: int, budget: int | None) -> str:

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from ragdiag.diagnosis.ledger import at_stage
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.measures.statistics import Estimate
+from ragdiag.report.causes import Causes
 from ragdiag.report.figures import count, of_things, share
 from ragdiag.report.lost import Failure, LostUnits
 from ragdiag.report.precision import Precision
@@ -83,6 +84,11 @@ class Summary:
     def lost(self) -> LostUnits:
         """The lost units, and how well their stages are proven."""
         return LostUnits(self.diagnosis)
+
+    @cached_property
+    def causes(self) -> Causes:
+        """What went wrong, and what to do about it."""
+        return Causes(self.diagnosis)
 
     @cached_property
     def precision(self) -> Precision:

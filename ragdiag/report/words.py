@@ -10,10 +10,12 @@ from ragdiag.trace import Trace
 __all__ = [
     "BELONG_TO_NO_PLUG",
     "GLOSSES",
+    "clause",
     "describe_flow",
     "describe_measure",
     "describe_stage",
     "enumerate_words",
+    "sentence",
     "the",
 ]
 
@@ -104,6 +106,26 @@ def enumerate_words(words: Iterable[str], conjunction: str = "and") -> str:
     """
     *others, last = words
     return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def sentence(text: str) -> str:
+    """``text`` with a full stop where it has no other end.
+
+    Example:
+        >>> sentence("Raise k"), sentence("Why?")
+        ('Raise k.', 'Why?')
+    """
+    return f"{text}." if text and not text.endswith((".", "!", "?", "…")) else text
+
+
+def clause(text: str) -> str:
+    """A sentence as it stands after a colon or within another one.
+
+    Example:
+        >>> clause("No chunk holds the text.")
+        'no chunk holds the text'
+    """
+    return f"{text[:1].lower()}{text[1:]}".removesuffix(".")
 
 
 def the(stage: str) -> str:

@@ -172,7 +172,7 @@ def change(at: str, **values: Any) -> tuple[str, Callable[[Line], None]]:
     [
         (
             change("header", version=7),
-            "version: this release of ragdiag reads version 2 of ragdiag-diagnosis, got 7; read the file",
+            "version: this release of ragdiag reads version 3 of ragdiag-diagnosis, got 7; read the file",
         ),
         (
             change("header", format="ragdiag-trace"),

@@ -17,7 +17,7 @@ from ragdiag.diagnosis.verdicts import Trial, Verdict
 from ragdiag.records import Document, Span, WholeDocument
 from ragdiag.report.html.elements import Html, element
 from ragdiag.report.html.style import stylesheet
-from ragdiag.report.proof_words import CAUSES, PROOFS
+from ragdiag.report.proof_words import PROOFS
 from ragdiag.report.story import Story
 
 HOSTILE = (
@@ -264,8 +264,6 @@ def test_the_summary_says_how_well_the_stages_are_proven(judged: Diagnosis) -> N
     proofs = tables["Lost units by stage and kind of proof."]
     assert proofs[0] == ["Stage", *(proof.capitalize() for proof in PROOFS)]
     assert ["embedder", "3", "3", "0", "0", "0"] in proofs
-    causes = tables["Lost units by stage and cause."]
-    assert ["chunker", "split", "3", CAUSES["split"]] in causes
     failures = rows_of(page.all("table", "failures")[0])
     assert ["embedder", "masked", "joint"] in [row[2:5] for row in failures]
     words = [node.text for node in page.all("dl", "words")]
@@ -291,8 +289,8 @@ def test_an_explanation_tells_the_proof_as_a_story(judged: Diagnosis, fate: str)
     chips = [chip.text for chip in page.all("span", "chip")]
     assert chips == [Story(explanation).fate(explanation.units[0]), proof.verdict.proof]
     heads = [head.text for head in page.all("h5")]
-    assert heads[:-2] == ["What the run shows", *(["What was tried"] if proof.trials else [])]
-    assert heads[-2] == "What it means"
+    assert heads[:-3] == ["What the run shows", *(["What was tried"] if proof.trials else [])]
+    assert heads[-3:-1] == ["What it means", "What went wrong, and what to do about it"]
     assert page.all("p", "conclusion")[0].text == " ".join(proof.conclusion)
     assert proof.shapley in page.text
     if proof.trials:

@@ -65,7 +65,9 @@ def test_it_holds_the_verdicts(judged: Diagnosis, losing: Diagnosis) -> None:
     report: Any = judged.to_dict()
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     pd.testing.assert_frame_equal(pd.DataFrame(report["proofs"]).set_index("stage"), judged.proofs)
-    assert {"stage": "chunker", "cause": "split", "units": 3} in report["causes"]
+    causes = {row["code"]: row for row in report["causes"]}
+    assert (causes["chunker.split"]["main"], causes["chunker.split"]["sureness"]) == (3, "")
+    assert report["checks"] == []
     assert report["effort"] == asdict(Effort(1, 12_345, 67, 2, 20_000, 3))
     rows = {(row["query_id"], row["unit"]): row for row in report["failures"]}
     row = rows["capacity-0", 0]
@@ -93,6 +95,7 @@ def test_its_keys_are_stable(losing: Diagnosis) -> None:
         "ceilings",
         "proofs",
         "causes",
+        "checks",
         "effort",
         "noise",
         "precision_flow",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ragdiag import Diagnosis
 from ragdiag.diagnosis.verdicts import Effort
-from ragdiag.report.lost import LostUnits, cause_table
+from ragdiag.report.lost import LostUnits
 from ragdiag.report.summary import Summary
 
 
@@ -21,19 +21,6 @@ def test_units_are_counted_by_stage_and_proof(judged: Diagnosis) -> None:
         "verified": 3, "joint": 3, "undetermined": 0, "unreproducible": 0, "observed": 0
     }  # fmt: skip
     assert table.to_numpy().sum() == judged.counts["lost units"]
-
-
-def test_causes_are_counted_most_first_within_a_stage(judged: Diagnosis) -> None:
-    # Of the chunker, three units are split, and of those that it dropped one is left.
-    part = judged.select([q.id for q in judged.queries if q.id not in ("chunker-1", "chunker-2")])
-    rows = cause_table(part).to_dict("records")
-    assert rows[:3] == [
-        {"stage": "ingest", "cause": "missing", "units": 3},
-        {"stage": "chunker", "cause": "split", "units": 3},
-        {"stage": "chunker", "cause": "dropped_text", "units": 1},
-    ]
-    assert [row["stage"] for row in rows[3:]] == ["embedder", "embedder", "reranker", "packer"]
-    assert LostUnits(part).causes[1].meaning.startswith("the evidence is cut across chunks")
 
 
 def test_one_sentence_says_how_sure_it_is(judged: Diagnosis, losing: Diagnosis, lossless: Diagnosis) -> None:
@@ -55,7 +42,7 @@ def test_moved_units_are_told(judged: Diagnosis, losing: Diagnosis) -> None:
     split, masked = LostUnits(judged).moved_notes
     assert split == (
         "Moved: 3 units that the run by itself charges to capacity are charged to the chunker: the evidence "
-        "is cut across chunks."
+        "is cut across chunks that do not come together."
     )
     assert masked == (
         "Moved: 3 units that the run by itself charges to the retriever are charged to the embedder: several "

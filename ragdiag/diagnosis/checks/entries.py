@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
 from ragdiag.diagnosis.checks.probes import Missed, complete, look_for
 from ragdiag.diagnosis.geometry import norms
-from ragdiag.diagnosis.verdicts import Finding
+from ragdiag.diagnosis.verdicts import Finding, Sureness
 from ragdiag.stages.protocols import Similarity
 from ragdiag.stages.similarity import exact_scores
 
@@ -43,21 +45,33 @@ def _is_missing(missed: Missed) -> bool:
 def stale_vectors(bench: Bench, loss: Loss) -> Finding | None:
     """Whether the index scores the chunk below what its own vector scores, which would be a candidate's."""
     missed = look_for(bench, loss)
-    metric, _ = _metric(missed)
-    if missed.is_found:
-        return None
-    rank = missed.wide.rank_of(missed.position)
-    if rank is None or not missed.held_apart(metric):
+    metric, is_shown = _metric(missed)
+    if missed.is_found or not _is_stale(missed):
         return None
     exact = missed.rank_by(metric)
     if exact > missed.n and loss.verdict.proof != "joint":
         return None
+    rank = missed.wide.rank_of(missed.position) or 0
     observation = (
-        f"{missed.part.name} scores {missed.chunk_id!r} {missed.wide.scores[rank - 1]:.4g} for the query, rank "
-        f"{rank:,} of {len(missed.wide.rows):,}; the vector that the embedder makes of it scores "
+        f"{missed.part.name} scores {missed.chunk_id!r} {missed.wide.scores[rank - 1]:.4g} for the query, "
+        f"rank {rank:,} of {len(missed.wide.rows):,}; the vector that the embedder makes of it scores "
         f"{missed.exact(metric)[missed.position]:.4g} ({_SCORES[metric]}), rank {exact:,}."
     )
-    return Finding("retriever.stale_vectors", observation, "measured")
+    if not is_shown:
+        observation += f" For that vector it is not among the {missed.n:,} hits either."
+    return Finding("retriever.stale_vectors", observation, "measured" if is_shown else "suspected")
+
+
+def _is_stale(missed: Missed) -> bool:
+    """Whether another vector than the chunk's own explains its score.
+
+    Where the index's scores are exact, any lower one shows it. Where they are not, compressing the vector
+    lowers its score as well, but then the chunk is still found by the vector that was compressed.
+    """
+    if missed.metric is None:
+        return False
+    metric, is_shown = missed.metric
+    return missed.is_held_apart(metric) and (is_shown or missed.rank_for_itself is None)
 
 
 def metric(bench: Bench, loss: Loss) -> Finding | None:
@@ -72,10 +86,10 @@ def metric(bench: Bench, loss: Loss) -> Finding | None:
         return None
     lengths = bench.once("lengths of vectors", lambda: norms(bench.vectors))
     observation = (
-        f"{missed.part.name} {'returns' if is_shown else 'declares'} {_SCORES[computed]}, the embedder is meant "
-        f"for {_SCORES[meant]}, and vectors are {lengths.min():.3g} to {lengths.max():.3g} long. By the one "
-        f"{missed.chunk_id!r} is rank {rank:,} of {missed.size:,}, by the other {should_be:,}; {missed.n:,} are "
-        "asked for."
+        f"{missed.part.name} {'returns' if is_shown else 'declares'} {_SCORES[computed]}, the embedder is "
+        f"meant for {_SCORES[meant]}; vectors are {lengths.min():.3g} to {lengths.max():.3g} long. By the "
+        f"one, {missed.chunk_id!r} is rank {rank:,} of {missed.size:,}, by the other {should_be:,}; "
+        f"{missed.n:,} are asked for."
     )
     return Finding("retriever.metric", observation, "measured")
 
@@ -92,23 +106,22 @@ def unreachable(bench: Bench, loss: Loss) -> Finding | None:
         if missed.own.rank_of(missed.position) is not None:
             return None
         return _unreached(missed, "text", missed.size, is_there=missed.was_seen)
-    known = missed.metric
-    by = bench.similarity if known is None else known[0]
-    if (
-        missed.held_apart(by)
-        or missed.rank_for_itself is not None
-        or _exact_rank_for_itself(missed, by) > missed.n
-    ):
+    if missed.rank_for_itself is not None or _is_stale(missed):
         return None
-    return _unreached(missed, "vector", missed.n, is_there=known is not None and missed.held_apart(by) == 0)
+    by, is_shown = missed.metric or (bench.similarity, False)
+    if _exact_rank_for_itself(missed, by) > missed.n:
+        return None
+    return _unreached(
+        missed, "vector", missed.n, is_there=is_shown and missed.wide.rank_of(missed.position) is not None
+    )
 
 
 def _unreached(missed: Missed, what: str, n: int, *, is_there: bool) -> Finding:
     rank = missed.wide.rank_of(missed.position)
     found = f"{len(missed.wide.rows):,} without it" if rank is None else f"it at rank {rank:,}"
     observation = (
-        f"Asked for {n:,} hits for the own {what} of {missed.chunk_id!r}, {missed.part.name} does not return it; "
-        f"asked for all {missed.size:,} chunks for the query, it returns {found}."
+        f"Asked for {n:,} hits for the own {what} of {missed.chunk_id!r}, {missed.part.name} does not return "
+        f"it; asked for all {missed.size:,} chunks for the query, it returns {found}."
     )
     return Finding("retriever.unreachable", observation, "measured" if is_there else "suspected")
 
@@ -120,30 +133,51 @@ def _exact_rank_for_itself(missed: Missed, by: Similarity) -> int:
 
 
 def approximate(bench: Bench, loss: Loss) -> Finding | None:
-    """Whether the chunk is in the index, is scored rightly and ranks within n, and the search passes it by."""
+    """Whether the chunk is in the index, scored rightly, within n, and the search passes it by."""
     missed = look_for(bench, loss)
     by, _ = _metric(missed)
     if missed.is_found:
         return None
     exact = missed.rank_by(by)
-    if (
-        exact > missed.n
-        or missed.is_under_threshold(by)
-        or missed.held_apart(by)
-        or missed.rank_for_itself is None
-    ):
+    if exact > missed.n or missed.is_under_threshold(by) or _is_stale(missed):
+        return None
+    if missed.rank_for_itself is None:
         return None
     rank = missed.wide.rank_of(missed.position)
     observation = (
-        f"An exact search has {missed.chunk_id!r} at rank {exact:,}. {missed.part.name}, asked for {missed.n:,} "
-        f"hits, does not return it; asked for all {missed.size:,} chunks, "
+        f"An exact search has {missed.chunk_id!r} at rank {exact:,}. {missed.part.name}, asked for "
+        f"{missed.n:,} hits, does not return it; asked for all {missed.size:,} chunks, "
     )
     if rank is not None and complete(loss, missed.wide.rows[: missed.n].tolist()):
         observation += f"it has it at rank {rank:,}, and so the evidence among the first {missed.n:,}."
         return Finding("retriever.approximate", observation, "proven")
-    found = f"{len(missed.wide.rows):,} without it" if rank is None else f"it at rank {rank:,}"
-    observation += f"it returns {found}; for its own vector, it at rank {missed.rank_for_itself:,}."
-    return Finding("retriever.approximate", observation, "suspected")
+    if rank is not None:
+        observation += f"it has it at rank {rank:,}"
+    else:
+        lowest = missed.wide.scores.min(initial=np.inf)
+        observation += (
+            f"it returns {len(missed.wide.rows):,} without it, the last with a score of {lowest:.4g}, where it "
+            f"would score {missed.exact(by)[missed.position]:.4g}"
+        )
+    observation += f"; for its own vector it has it at rank {missed.rank_for_itself:,}."
+    return Finding(
+        "retriever.approximate", observation, "measured" if _is_passed_by(missed, by) else "suspected"
+    )
+
+
+def _is_passed_by(missed: Missed, by: Similarity) -> bool:
+    """Whether neither a least score nor a most number of hits a document explains that it is no hit."""
+
+    def document(position: int) -> str:
+        return missed.bench.chunk(position).spans[0].doc_id
+
+    wide = missed.wide
+    hits_of = Counter(map(document, wide.rows.tolist()))
+    return (
+        wide.rank_of(missed.position) is None
+        and bool((wide.scores < missed.exact(by)[missed.position]).any())
+        and hits_of[document(missed.position)] < max(hits_of.values())
+    )
 
 
 def _metric(missed: Missed) -> tuple[Similarity, bool]:
@@ -156,8 +190,8 @@ def _metric(missed: Missed) -> tuple[Similarity, bool]:
         raise NotApplicable("the index is not searched by an embedder's vectors")
     if missed.metric is None:
         raise NotApplicable(
-            "the retriever declares no metric, and its scores are neither cosines nor dot products nor negative "
-            "squared distances"
+            "the retriever declares no metric, and its scores are neither cosines nor dot products nor "
+            "negative squared distances"
         )
     return missed.metric
 

@@ -1,9 +1,228 @@
-"""What does the vector miss? Checks that embed texts anew, or search by words."""
+"""What does the vector miss? Checks that embed texts anew, or search by words.
+
+Each mends one thing (the prompt, the heading) or takes another way (words) and asks for the chunk's rank
+then; for numbers and names it asks how much of the score hangs on them.
+"""
 
 from __future__ import annotations
 
-from ragdiag.diagnosis.checks.check import Check
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ragdiag.diagnosis.checks.bench import Bench, Loss
+from ragdiag.diagnosis.checks.check import Check, NotApplicable
+from ragdiag.diagnosis.checks.places import Place, place_of, rank_among
+from ragdiag.diagnosis.checks.swaps import Kind, kinds_of_words, other_number, swap
+from ragdiag.diagnosis.checks.titles import elsewhere, titles_above
+from ragdiag.diagnosis.verdicts import Finding
+from ragdiag.records import Request
+from ragdiag.stages.protocols import Vectors
+from ragdiag.stages.retrievers.bm25 import BM25Retriever, tokenize_words
+from ragdiag.stages.similarity import exact_scores
 
 __all__ = ["CHECKS"]
 
-CHECKS: tuple[Check, ...] = ()
+_BETWEEN_TITLES = " > "
+
+# Of the movement that an ordinary word makes: a number that makes a quarter of it is hardly seen.
+_HARDLY = 0.25
+_LEAST_MOVEMENT = 1e-3  # of a score: where even ordinary words move it less, nothing can be compared
+_COMMON = 0.2  # of the chunks: a word that more of them hold is a function word, which moves no score
+_MOST_SWAPPED = 3  # words: more would make another text of it
+
+
+def missing_prompt(bench: Bench, loss: Loss) -> Finding | None:
+    """With the prompt that its model was trained with, it is among the candidates.
+
+    A query's prompt changes one vector, and the exact search is made again. A document's would change all of
+    them: it is put before the chunk and before the last of the candidates alone, which proves nothing.
+    """
+    prompts: Mapping[str, str] | None = getattr(bench.index.pipeline.embedder, "unused_prompts", None)
+    place = place_of(bench, loss)
+    if prompts is None:
+        raise NotApplicable("the embedder does not declare the prompts that its model was trained with")
+    if place is None:
+        return None
+    vector = bench.query_vector(loss.query)
+    if prompt := prompts.get("query"):
+        vector = bench.embed_queries([prompt + loss.query.text])[0]
+        scores = exact_scores(vector, bench.vectors, bench.similarity)
+        rank = rank_among(scores, place.chunks)
+        if rank <= place.n:
+            observation = (
+                f"It has {place}. With the model's own prompt {prompt!r} put before the query it has rank "
+                f"{rank:,}: an exact search has it among its candidates."
+            )
+            return Finding("embedder.missing_prompt", observation, "proven")
+    if prompt := prompts.get("document"):
+        last = int(place.before[place.n - 1])
+        texts = [prompt + bench.chunk(row).index_text for row in (*place.chunks, last)]
+        *own, rival = exact_scores(vector, bench.embed_documents(texts), bench.similarity).tolist()
+        if min(own) > rival:
+            observation = (
+                f"It has {place}. With the model's own prompt {prompt!r} put before it and before the last "
+                f"of the candidates it scores {min(own):.3f}, that one {rival:.3f}."
+            )
+            return Finding("embedder.missing_prompt", observation, "suspected")
+    return None
+
+
+def orphan_context(bench: Bench, loss: Loss) -> Finding | None:
+    """With the titles above it put before its text, it is among the candidates; with others it is not."""
+    place = place_of(bench, loss)
+    if place is None:
+        return None
+    above = {chunk: titles_above(bench, chunk) for chunk in place.chunks}
+    if not any(above.values()):
+        raise NotApplicable("neither headings stand above the chunk, nor has its document a title")
+    if all(title in bench.chunk(chunk).index_text for chunk, titles in above.items() for title in titles):
+        return None
+    rank = _rank_under(bench, loss, place, above)
+    if rank > place.n:
+        return None
+    observation = (
+        f"It has {place}. With {_BETWEEN_TITLES.join(above[place.last])!r}, which stands above it, put "
+        f"before its text it has rank {rank:,}"
+    )
+    strange = _strange_titles(bench, place, above)
+    if strange:
+        placebo = _rank_under(bench, loss, place, dict.fromkeys(place.chunks, strange))
+        if placebo <= place.n:
+            return None  # any words would do
+        observation += f" (with {_BETWEEN_TITLES.join(strange)!r}, from elsewhere, {placebo:,})"
+    observation += ": an exact search has it among its candidates."
+    return Finding("embedder.orphan_context", observation, "proven")
+
+
+def _rank_under(bench: Bench, loss: Loss, place: Place, titles: Mapping[int, Sequence[str]]) -> int:
+    """The rank of the unit were its chunks embedded with titles before them."""
+    texts = [
+        "\n".join(filter(None, [_BETWEEN_TITLES.join(titles[chunk]), bench.chunk(chunk).index_text]))
+        for chunk in place.chunks
+    ]
+    return _rank_with(bench, loss, place.chunks, bench.embed_documents(texts))
+
+
+def _rank_with(bench: Bench, loss: Loss, chunks: Sequence[int], vectors: Vectors) -> int:
+    """The rank of the unit had its chunks these vectors."""
+    scores = bench.scores(loss.query).copy()
+    scores[list(chunks)] = exact_scores(bench.query_vector(loss.query), vectors, bench.similarity)
+    return rank_among(scores, chunks)
+
+
+def _strange_titles(bench: Bench, place: Place, above: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
+    """The titles above a chunk of quite another place; none where all chunks stand under the same."""
+    own = {title for titles in above.values() for title in titles}
+    found = (titles_above(bench, other) for other in elsewhere(place.last, place.total))
+    return next((titles for titles in found if titles and own.isdisjoint(titles)), ())
+
+
+def lexical_gap(bench: Bench, loss: Loss) -> Finding | None:
+    """A search by words has it among its candidates."""
+    place = place_of(bench, loss)
+    if place is None:
+        return None
+    hits = _found_by_words(bench, loss)
+    scores = bench.scores(loss.query)
+    missed = [chunk for chunk in place.chunks if rank_among(scores, [chunk]) > place.n]
+    if not hits.keys() >= set(missed):
+        return None
+    rank = max(hits[chunk] for chunk in missed)
+    asked = set(tokenize_words(loss.query.text))
+    shared = asked.intersection(tokenize_words(bench.chunk(place.last).index_text))
+    observation = (
+        f"By vectors it has {place}; BM25 over the same chunks has it at rank {rank:,}, by {len(shared)} of "
+        f"the query's {len(asked)} words."
+    )
+    return Finding("embedder.lexical_gap", observation, "measured")
+
+
+def _found_by_words(bench: Bench, loss: Loss) -> dict[int, int]:
+    """The rank of each chunk that BM25 has among its candidates, without the query's filter."""
+    searcher = bench.once("BM25", lambda: BM25Retriever().build(bench.trace.chunks))
+    request = Request(loss.query.id, loss.query.text)
+    hits = bench.search_in(searcher, request, bench.trace.candidates)
+    return {position: rank for rank, position in enumerate(bench.trace.positions(hits), start=1)}
+
+
+def numbers_or_entities(bench: Bench, loss: Loss) -> Finding | None:
+    """Its score hardly hangs on the numbers and names that the query names, and others lack them.
+
+    Those are swapped for others of their kind, and as many ordinary words that it shares with the query are:
+    the two movements of the score are compared, a word each.
+    """
+    place = place_of(bench, loss)
+    if place is None:
+        return None
+    text = bench.chunk(place.last).index_text
+    kinds = kinds_of_words(loss.query.text)
+    shared = [word for word in kinds_of_words(text) if word in kinds]
+    special = [word for word in shared if kinds[word] != "ordinary"][:_MOST_SWAPPED]
+    if not special:
+        raise NotApplicable("the query names no number or name that the chunk holds")
+    frequency = _frequencies(bench)
+    rare = [w for w in shared if kinds[w] == "ordinary" and frequency[w] <= max(1, _COMMON * place.total)]
+    ordinary = sorted(rare, key=lambda word: (frequency[word], word))[: len(special)]
+    if not ordinary:
+        raise NotApplicable("the query shares no ordinary words with the chunk to compare with")
+    holders = _holders(bench, place, special)
+    if holders >= place.n:
+        return None
+    others = {word: _another(bench, place, word, kinds) for word in (*special, *ordinary)}
+    swapped = [swap(text, {word: others[word] for word in words}) for words in (special, ordinary)]
+    score = float(bench.scores(loss.query)[place.last])
+    scores = exact_scores(bench.query_vector(loss.query), bench.embed_documents(swapped), bench.similarity)
+    of_special = abs(score - float(scores[0])) / len(special)
+    of_ordinary = (score - float(scores[1])) / len(ordinary)
+    if of_ordinary < _LEAST_MOVEMENT * max(1.0, abs(score)) or of_special > _HARDLY * of_ordinary:
+        return None
+    observation = (
+        f"It has {place}, and {holders:,} of the {place.rank - 1:,} before it hold {_listed(special)}. "
+        f"Swapping {_listed(special)} for others moves its score of {score:.3f} by {of_special:.4f} a word, "
+        f"swapping {_listed(ordinary)} by {of_ordinary:.4f}."
+    )
+    return Finding("embedder.numbers_or_entities", observation, "measured")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(map(repr, words))
+
+
+def _frequencies(bench: Bench) -> Counter[str]:
+    """How many chunks hold each word."""
+
+    def count() -> Counter[str]:
+        return Counter(word for chunk in bench.trace.chunks for word in kinds_of_words(chunk.index_text))
+
+    return bench.once("word frequencies", count)
+
+
+def _holders(bench: Bench, place: Place, words: Sequence[str]) -> int:
+    """How many of the chunks before it hold all of some words."""
+
+    def holds(row: int) -> bool:
+        text = bench.chunk(row).index_text
+        folded = text.casefold()
+        return all(word in folded for word in words) and kinds_of_words(text).keys() >= set(words)
+
+    return sum(map(holds, place.before.tolist()))
+
+
+def _another(bench: Bench, place: Place, word: str, kinds: Mapping[str, Kind]) -> str:
+    """A word of the same kind that neither the query nor the chunk holds, from elsewhere in the corpus."""
+    if kinds[word] == "number":
+        return other_number(word)
+    known = kinds_of_words(bench.chunk(place.last).index_text).keys() | kinds.keys()
+    for row in elsewhere(place.last, place.total):
+        for other, kind in kinds_of_words(bench.chunk(row).index_text).items():
+            if kind == kinds[word] and other not in known:
+                return other
+    return word[::-1]
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("embedder.missing_prompt", missing_prompt, ("embedder",)),
+    Check("embedder.orphan_context", orphan_context, ("embedder",)),
+    Check("embedder.numbers_or_entities", numbers_or_entities, ("embedder",)),
+    Check("embedder.lexical_gap", lexical_gap, ("embedder",)),
+)

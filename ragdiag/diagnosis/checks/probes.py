@@ -25,12 +25,13 @@ __all__ = ["Listing", "Missed", "complete", "look_for"]
 
 _T = TypeVar("_T")
 
-# A score that is the exact one up to this share of the range of scores: float32 and rounding stay far below.
-_SAME_SCORE = 0.01
-# Quantized vectors shift all scores a little: by more than so many times as much as a usual hit is shifted.
-_TIMES_USUAL = 10
-# The usual shift is that of the best quarter: an index of which most is wrong still shows what is right.
-_USUAL = 25
+# Scores are exact where they differ by no more than this share of their range: float32 stays far below, and
+# a looser one would tell metrics no more apart, since all score chunks alike that are far from the query.
+_EXACT = 1e-4
+# A smaller difference, as a share of that range, hardly moves a rank.
+_HARDLY = 0.01
+# The difference is that of the best quarter: an index of which most is wrong still shows what it computes.
+_BEST = 25
 # With fewer hits any metric may fit by chance.
 _TO_TELL = 5
 
@@ -130,7 +131,7 @@ class Missed:
 
     @property
     def is_found(self) -> bool:
-        """Whether the chunk is missed for its query's filter alone, or by what is done to the index's hits."""
+        """Whether the chunk is missed for the filter alone, or by what is done to the index's hits."""
         return any(self.rank_in(part) is not None for part in (parts(self.bench), self.part))
 
     @property
@@ -157,8 +158,8 @@ class Missed:
     def metric(self) -> tuple[Similarity, bool] | None:
         """What the index computes, and whether its scores show it; None where nothing tells.
 
-        Scores show it where they are the exact ones of that metric, of a quarter of the hits at least; else
-        what the retriever declares is believed.
+        Scores show it where those of a quarter of the hits are the exact ones of that metric; else, as where
+        vectors are compressed, what the retriever declares is believed.
         """
         return self._once(("metric", self.query.id), self._find_metric)
 
@@ -166,12 +167,15 @@ class Missed:
         declared: Similarity | None = getattr(self.part.retriever, "metric", None)
         order = [declared, self.bench.similarity, "cosine", "dot", "l2"]
         for metric in dict.fromkeys(m for m in order if m is not None):
-            if len(self.wide.rows) >= _TO_TELL and self._shift(metric) <= _SAME_SCORE * self._range:
+            apart = np.abs(self.exact(metric)[self.wide.rows] - self.wide.scores)
+            if len(apart) >= _TO_TELL and np.percentile(apart, _BEST) <= _EXACT * self._range:
                 return metric, True
         return None if declared is None else (declared, False)
 
     def exact(self, metric: Similarity) -> NDArray[np.float64]:
         """The exact score of every chunk for the query by a metric, shape (chunks,)."""
+        if metric == self.bench.similarity:
+            return self.bench.scores(self.query)
         vector, vectors = self.bench.query_vector(self.query), self.bench.vectors
         return self._once(("exact", self.query.id, metric), lambda: exact_scores(vector, vectors, metric))
 
@@ -180,22 +184,13 @@ class Missed:
         scores = self.exact(metric)
         return int((scores > scores[self.position]).sum()) + 1
 
-    def held_apart(self, metric: Similarity) -> float | None:
-        """By how much the index scores the chunk below what its own vector scores; 0 for a usual shift.
-
-        None where no wide search for the query returns it.
-        """
+    def is_held_apart(self, metric: Similarity) -> bool:
+        """Whether the index scores the chunk for the query, and lower than what its own vector scores."""
         rank = self.wide.rank_of(self.position)
         if rank is None:
-            return None
+            return False
         apart = float(self.exact(metric)[self.position] - self.wide.scores[rank - 1])
-        usual = max(_TIMES_USUAL * self._shift(metric), _SAME_SCORE * self._range)
-        return apart if apart > usual else 0.0
-
-    def _shift(self, metric: Similarity) -> float:
-        """By how much the index's scores usually differ from the exact ones."""
-        shifts = np.abs(self.exact(metric)[self.wide.rows] - self.wide.scores)
-        return float(np.percentile(shifts, _USUAL)) if len(shifts) else 0.0
+        return apart > _HARDLY * self._range
 
     @property
     def _range(self) -> float:
@@ -217,7 +212,7 @@ class Missed:
         return (
             len(self.wide.rows) == len(hits.rows)
             and bool(scores[self.position] < lowest)
-            and bool(left_out.max() <= hits.scores.min(initial=np.inf) + _SAME_SCORE * self._range)
+            and bool(left_out.max() <= hits.scores.min(initial=np.inf) + _HARDLY * self._range)
         )
 
     @property

@@ -44,8 +44,8 @@ def filtered_out(bench: Bench, loss: Loss) -> Finding | None:
     if missed.chunk_id in with_filter or missed.chunk_id not in without_it:
         return None
     observation = (
-        f"Asked for all {missed.size:,} chunks, the search returns {len(with_filter):,} with its filter and not "
-        f"{missed.chunk_id!r}, and {len(without_it):,} without, that one at rank "
+        f"Asked for all {missed.size:,} chunks, the search returns {len(with_filter):,} with its filter and "
+        f"not {missed.chunk_id!r}, and {len(without_it):,} without, that one at rank "
         f"{without_it.index(missed.chunk_id) + 1:,}. "
     )
     return Finding("retriever.filter", observation + compared, "measured")
@@ -87,8 +87,8 @@ def threshold(bench: Bench, loss: Loss) -> Finding | None:
     if not missed.is_under_threshold(metric):
         return None
     observation = (
-        f"{missed.n:,} hits are asked for and {len(missed.hits_of(whole).rows):,} come back, nor more where all "
-        f"{missed.size:,} chunks are asked for. {missed.chunk_id!r} scores "
+        f"{missed.n:,} hits are asked for and {len(missed.hits_of(whole).rows):,} come back, no more where "
+        f"all {missed.size:,} chunks are asked for. {missed.chunk_id!r} scores "
         f"{missed.exact(metric)[missed.position]:.4g}; the lowest score of any hit of the run is "
         f"{missed.lowest_hit:.4g}."
     )
@@ -110,7 +110,8 @@ def _cut_off(missed: Missed, part: Part, *, is_whole: bool) -> Finding | None:
     # A cut after so many hits would show the same at one query, not over all of a run.
     is_sure = is_whole and lowest is not None and score < lowest
     observation = (
-        f"Of the {len(found.rows):,} hits of {inner.name}, {part.name} keeps the first {left:,}. "
+        f"Of the {len(found.rows):,} hits of {inner.name}, {part.name} keeps "
+        f"{f'the best {left:,}' if left else 'none'}. "
         f"{missed.chunk_id!r} is number {rank:,} and scores {score:.4g}"
     )
     if is_sure:

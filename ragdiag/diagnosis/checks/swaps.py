@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-__all__ = ["Kind", "holds", "kinds_of_words", "other_number", "swap"]
+__all__ = ["Kind", "kinds_of_words", "other_number", "swap"]
 
 Kind: TypeAlias = Literal["number", "name", "ordinary"]
 
 _WORD = re.compile(r"\w+(?:[.,/-]\d+)*")  # with what stands inside a number: 1,200 and 3.5 and A-12
 _BEGINS_A_SENTENCE = re.compile(r"(?:^|[.!?:\n])\W*$")
+_LOOK_BACK = 20  # characters: no more punctuation stands between two sentences
 _DIGITS = str.maketrans("0123456789", "5678901234")
 
 
@@ -31,12 +32,12 @@ def kinds_of_words(text: str) -> dict[str, Kind]:
 
 
 def _kind(text: str, match: re.Match[str]) -> Kind:
-    word = match[0]
+    word, at = match[0], match.start()
     if any(map(str.isdigit, word)):
         return "number"
     if any(map(str.isupper, word[1:])):
         return "name"
-    inside = word[0].isupper() and not _BEGINS_A_SENTENCE.search(text, max(0, match.start() - 20), match.start())
+    inside = word[0].isupper() and not _BEGINS_A_SENTENCE.search(text[max(0, at - _LOOK_BACK) : at])
     return "name" if inside else "ordinary"
 
 
@@ -65,9 +66,3 @@ def swap(text: str, replacements: Mapping[str, str]) -> str:
         return other[:1].upper() + other[1:] if match[0][0].isupper() else other
 
     return _WORD.sub(replaced, text)
-
-
-def holds(text: str, words: Iterator[str] | Mapping[str, Kind] | list[str]) -> bool:
-    """Whether a text holds all of some words (case-folded)."""
-    folded = text.casefold()
-    return all(word in folded and word in kinds_of_words(text) for word in words)

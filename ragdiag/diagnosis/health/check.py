@@ -11,7 +11,7 @@ from ragdiag.diagnosis.checks.catalog import CAUSES
 if TYPE_CHECKING:
     from ragdiag.diagnosis.health.survey import Survey
 
-__all__ = ["Answer", "HealthCheck", "Sight", "Status", "of_all"]
+__all__ = ["Answer", "HealthCheck", "Sight", "Status", "of_all", "percent"]
 
 Status: TypeAlias = Literal["ok", "warning", "not applicable"]
 
@@ -83,17 +83,23 @@ class Answer:
 
 
 def of_all(part: int, whole: int, things: str) -> str:
-    """A part of a whole in words, none of it shown as more and some of it never as none or all.
+    """A part of a whole in words.
 
     Example:
         >>> of_all(12, 1340, "chunks"), of_all(0, 1340, "chunks")
         ('12 of 1,340 chunks (0.9%)', 'none of 1,340 chunks')
-        >>> of_all(1, 13400, "chunks"), of_all(13399, 13400, "chunks")
-        ('1 of 13,400 chunks (<0.1%)', '13,399 of 13,400 chunks (>99.9%)')
     """
     if not part:
         return f"none of {whole:,} {things}"
-    percent = f"{part / whole:.1%}"
-    if part < whole:
-        percent = {"0.0%": "<0.1%", "100.0%": ">99.9%"}.get(percent, percent)
-    return f"{part:,} of {whole:,} {things} ({percent})"
+    return f"{part:,} of {whole:,} {things} ({percent(part / whole)})"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] with one decimal; what only rounds to 0 or 1 is not written as 0 or 1.
+
+    Example:
+        >>> percent(0), percent(0.0001), percent(0.25), percent(0.9999), percent(1)
+        ('0.0%', '<0.1%', '25.0%', '>99.9%', '100.0%')
+    """
+    written = f"{share:.1%}"
+    return written if share in (0, 1) else {"0.0%": "<0.1%", "100.0%": ">99.9%"}.get(written, written)

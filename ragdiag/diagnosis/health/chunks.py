@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragdiag.diagnosis.geometry import same_texts
-from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all
+from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all, percent
 from ragdiag.diagnosis.health.survey import Survey
 from ragdiag.records import Document
 from ragdiag.spans import Range, merge, quote
@@ -107,7 +107,7 @@ def _sizes(survey: Survey) -> Sight:
         for row in rows
     )
     seen = (
-        f"Over {LONG_CHUNK:,} characters: {over}{f', with {share:.1%} of the text' if share else ''}. "
+        f"Over {LONG_CHUNK:,} characters: {over}{f', with {percent(share)} of the text' if share else ''}. "
         f"{in_words[0].upper()}{in_words[1:]}."
     )
     return Sight(share > LONG_TEXT, share, seen, tuple(rows))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.checks.check import NotApplicable
 from ragdiag.diagnosis.geometry import find_itself
-from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all
+from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all, percent
 from ragdiag.diagnosis.health.survey import Arm, Survey
 from ragdiag.stages.protocols import Similarity
 from ragdiag.stages.similarity import Neighbors, exact_ranks, exact_scores
@@ -87,7 +87,7 @@ def _metric(survey: Survey) -> Sight:
         computed = [near.rows for near in probes.nearest(survey.vectors, n, arm.metric)]
         changed = max(changed, 1 - float(np.mean(_recalls(survey, computed, meant, n, similarity))))
     seen += (
-        f". The longest vector is {spread:.1%} longer than the shortest, and {changed:.1%} of the {n:,} "
+        f". The longest vector is {spread:.1%} longer than the shortest, and {percent(changed)} of the {n:,} "
         f"nearest are others than meant, by {probes.words}.{silent}"
     )
     return Sight(changed > 0, changed, seen)
@@ -131,7 +131,8 @@ def _approximate(survey: Survey) -> Sight:
         in_words.append(
             f"{name} finds "
             + ", ".join(
-                f"{recalls[d]:.1%} of the {'very nearest' if d == 1 else f'{d:,} nearest'}" for d in depths
+                f"{percent(recalls[d])} of the {'very nearest' if d == 1 else f'{d:,} nearest'}"
+                for d in depths
             )
         )
     worst = min(row.recall for row in rows)

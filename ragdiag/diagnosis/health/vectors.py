@@ -8,7 +8,7 @@ import numpy as np
 
 from ragdiag.diagnosis.checks.check import NotApplicable
 from ragdiag.diagnosis.geometry import hub_counts, mean_cosine, skewness
-from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all
+from ragdiag.diagnosis.health.check import HealthCheck, Sight, of_all, percent
 from ragdiag.diagnosis.health.survey import Survey
 from ragdiag.errors import DataError
 
@@ -106,13 +106,14 @@ def _hubs(survey: Survey) -> Sight:
     order = np.argsort(-counts, kind="stable")
     hubs = order[counts[order] >= max(HUB_TIMES * mean, HUB_SHARE * len(probes))]
     most = int(order[0])
+    average = percent(mean / len(probes))
     seen = (
         f"By {probes.words}: chunk {survey.chunks[most].id!r} is among the {HUB_DEPTH} nearest of "
-        f"{of_all(int(counts[most]), len(probes), 'queries')}, the average chunk of {mean / len(probes):.1%} "
+        f"{of_all(int(counts[most]), len(probes), 'queries')}, the average chunk of {average} "
         f"(skewness {skewness(counts):.1f}); {of_all(len(hubs), size, 'chunks')} are hubs"
     )
     if len(hubs):
-        seen += f" and take {counts[hubs].sum() / counts.sum():.1%} of all these places"
+        seen += f" and take {percent(counts[hubs].sum() / counts.sum())} of all these places"
     rows = (Hub(survey.chunks[i].id, int(counts[i]), float(counts[i] / len(probes))) for i in hubs.tolist())
     return Sight(bool(len(hubs)), float(counts[most] / len(probes)), f"{seen}.", tuple(rows))
 

@@ -2,8 +2,10 @@
 
     fault.py      what a fault is, what it breaks, and which units it hits
     marks.py      how a fault knows the evidence that it hits, in chunks and in texts
-    ingest.py chunking.py embedding.py searching.py reranking.py packing.py nothing.py
-                  the faults, each a small named value, by what they wrap
+    around.py parts.py chance.py
+                  what broken plugs have in common: what they pass on, where they reach, whom they hit
+    ingest.py chunking.py embedding.py indexing.py searching.py candidates.py reranking.py packing.py
+    nothing.py    the faults, each a small named value, in the order of the flow
     truth.py      who is to blame for each unit that is then lost, by potential outcomes
 
 A fault wraps plugs and changes documents or queries; it never looks at what a diagnosis says.
@@ -12,8 +14,10 @@ A fault wraps plugs and changes documents or queries; it never looks at what a d
 from __future__ import annotations
 
 from ragdiag.experiments.faults import (
+    candidates,
     chunking,
     embedding,
+    indexing,
     ingest,
     nothing,
     packing,
@@ -25,9 +29,7 @@ from ragdiag.experiments.faults.truth import Fate, Truth, find_truth
 
 __all__ = ["FAULTS", "Case", "Fate", "Fault", "Planted", "Truth", "Unit", "find_truth", "plant"]
 
-FAULTS: dict[str, Fault] = {
-    fault.name: fault
-    for module in (ingest, chunking, embedding, searching, reranking, packing, nothing)
-    for fault in module.FAULTS
-}
+_MODULES = (ingest, chunking, embedding, indexing, searching, candidates, reranking, packing, nothing)
+
+FAULTS: dict[str, Fault] = {fault.name: fault for module in _MODULES for fault in module.FAULTS}
 """All faults by name, in the order of the flow."""

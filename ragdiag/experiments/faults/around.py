@@ -49,7 +49,7 @@ class AroundEmbedder:
     similarity = _passed_on("similarity")
     max_tokens = _passed_on("max_tokens")
     count_tokens = _passed_on("count_tokens")
-    prompts = _passed_on("prompts")
+    unused_prompts = _passed_on("unused_prompts")
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """As the inner one does."""
@@ -104,7 +104,7 @@ class AroundReranker:
     inner: Reranker
 
     max_tokens = _passed_on("max_tokens")
-    count_tokens = _passed_on("count_tokens")
+    count_pair_tokens = _passed_on("count_pair_tokens")
 
 
 @dataclass(frozen=True)

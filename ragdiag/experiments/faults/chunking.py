@@ -200,7 +200,7 @@ FAULTS = (
         what="documents are cut after every so many characters, wherever that is",
         reach="whole",
         parameter="characters a chunk",
-        severity=200,
+        severity=300,
         wrap=_fixed_split,
     ),
     Fault(
@@ -208,7 +208,6 @@ FAULTS = (
         stage="chunker",
         cause="split",
         what="some chunks are cut in the middle of the evidence",
-        severity=0.3,
         wrap=_split_evidence,
     ),
     Fault(
@@ -228,7 +227,7 @@ FAULTS = (
         what="short chunks are dropped",
         reach="whole",
         parameter="least characters of a chunk that is kept",
-        severity=150,
+        severity=200,
         wrap=_minimum_length,
     ),
     Fault(
@@ -238,7 +237,7 @@ FAULTS = (
         what="chunks are smaller than evidence",
         reach="whole",
         parameter="most characters of a chunk",
-        severity=60,
+        severity=100,
         wrap=_tiny_chunks,
     ),
     Fault(

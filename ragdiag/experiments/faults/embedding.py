@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,8 @@ __all__ = ["FAULTS"]
 
 _NOISE = 0.8  # share of noise in a vector
 _VERSION = 7  # of the model that embeds queries
+_UNPROMPTED = 5  # what becomes of texts without their prompt
+_PROMPTS = {"query": "query: ", "document": "passage: "}
 
 
 def _embedder(case: Case) -> Embedder:
@@ -26,6 +29,43 @@ def _embedder(case: Case) -> Embedder:
     if embedder is None:
         raise ConfigError("the pipeline has no embedder")
     return embedder
+
+
+@dataclass(frozen=True)
+class _PromptMissing(AroundEmbedder):
+    """A model that was trained with a prompt on one side, and is used without it, and says so.
+
+    With its prompt it embeds as the inner one does; without, as a model that has drifted from it.
+    """
+
+    side: Literal["query", "document"]
+    strength: float
+
+    @property
+    def unused_prompts(self) -> Mapping[str, str]:
+        return {**getattr(self.inner, "unused_prompts", {}), self.side: _PROMPTS[self.side]}
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        embed = self.inner.embed_documents
+        return self._prompted(embed, texts) if self.side == "document" else embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        embed = self.inner.embed_queries
+        return self._prompted(embed, texts) if self.side == "query" else embed(texts)
+
+    def _prompted(self, embed: Callable[[Sequence[str]], Vectors], texts: Sequence[str]) -> Vectors:
+        prompt = _PROMPTS[self.side]
+        vectors = embed([text.removeprefix(prompt) for text in texts])
+        has_prompt = np.array([text.startswith(prompt) for text in texts], bool)[:, None]
+        return np.where(has_prompt, vectors, turned(vectors, self.strength, _UNPROMPTED))
+
+
+def _query_prompt_missing(case: Case, aim: Aim) -> Case:
+    return case.using(embedder=_PromptMissing(_embedder(case), "query", min(1.0, aim.severity)))
+
+
+def _document_prompt_missing(case: Case, aim: Aim) -> Case:
+    return case.using(embedder=_PromptMissing(_embedder(case), "document", min(1.0, aim.severity)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +169,33 @@ def _other_version(case: Case, aim: Aim) -> Case:
     return case.using(embedder=_OtherVersion(_embedder(case), aim.severity))
 
 
+_DRIFT = "how far a vector without its prompt has drifted, up to 1"
+
 FAULTS = (
+    Fault(
+        "query_prompt_missing",
+        stage="embedder",
+        cause="missing_prompt",
+        what="queries are embedded without the prompt that the model was trained with",
+        reach="whole",
+        parameter=_DRIFT,
+        severity=0.6,
+        needs=("embedder",),
+        synthetic=True,
+        wrap=_query_prompt_missing,
+    ),
+    Fault(
+        "document_prompt_missing",
+        stage="embedder",
+        cause="missing_prompt",
+        what="documents are embedded without the prompt that the model was trained with",
+        reach="whole",
+        parameter=_DRIFT,
+        severity=0.6,
+        needs=("embedder",),
+        synthetic=True,
+        wrap=_document_prompt_missing,
+    ),
     Fault(
         "input_truncated",
         stage="embedder",
@@ -162,6 +228,7 @@ FAULTS = (
         stage="embedder",
         cause="ranked_low",
         what=f"{_NOISE:.0%} of the vectors of some texts is noise",
+        severity=0.2,
         needs=("embedder",),
         wrap=_noise,
     ),

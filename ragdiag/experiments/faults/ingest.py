@@ -65,7 +65,7 @@ FAULTS = (
         stage="ingest",
         cause="missing",
         what="the documents that hold some of the evidence, and all copies of it, were never loaded",
-        severity=0.05,
+        severity=0.03,
         wrap=_dropped_documents,
     ),
     Fault(

@@ -166,7 +166,7 @@ FAULTS = (
         what="chunks that share much of their vocabulary with a better one are taken for repeats",
         reach="whole",
         parameter="share of the words from which a chunk is a repeat",
-        severity=0.35,
+        severity=0.25,
         wrap=_deduplication,
     ),
     Fault(
@@ -176,7 +176,7 @@ FAULTS = (
         what="only the beginning of each chunk is kept",
         reach="whole",
         parameter="share of each chunk that is kept",
-        severity=0.7,
+        severity=0.8,
         wrap=_chunks_cut,
     ),
     Fault(

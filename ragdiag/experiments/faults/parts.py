@@ -5,13 +5,13 @@ Parts are found by what they are, in the fields of dataclasses, whoever wrote th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
 from ragdiag.stages.protocols import is_plug
 
-__all__ = ["change_parts", "has_field"]
+__all__ = ["change_parts", "has_field", "parts_of"]
 
 _Plug = TypeVar("_Plug")
 
@@ -28,11 +28,10 @@ def change_parts(stage: str, plug: _Plug, change: Callable[[object], object]) ->
     changed = change(plug)
     if changed is not plug:
         return changed  # type: ignore[return-value]  # a plug of the same stage
-    if not is_dataclass(plug) or isinstance(plug, type):
-        return plug
-    values = {f.name: getattr(plug, f.name) for f in fields(plug) if f.init}
-    changes = {name: new for name, old in values.items() if (new := _changed(stage, old, change)) is not old}
-    return replace(plug, **changes) if changes else plug
+    changes = {
+        name: new for name, old in _options(plug).items() if (new := _changed(stage, old, change)) is not old
+    }
+    return replace(plug, **changes) if changes else plug  # type: ignore[type-var]
 
 
 def _changed(stage: str, value: object, change: Callable[[object], object]) -> object:
@@ -42,10 +41,22 @@ def _changed(stage: str, value: object, change: Callable[[object], object]) -> o
     return change_parts(stage, value, change) if is_plug(stage, value) else value
 
 
+def parts_of(stage: str, plug: object) -> Iterator[object]:
+    """A plug and all of its parts, those outside first."""
+    yield plug
+    for value in _options(plug).values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if is_plug(stage, part):
+                yield from parts_of(stage, part)
+
+
+def _options(plug: object) -> dict[str, object]:
+    """What a dataclass was made with, by field; nothing of anything else."""
+    if not is_dataclass(plug):
+        return {}
+    return {f.name: getattr(plug, f.name) for f in fields(plug) if f.init}
+
+
 def has_field(plug: object, name: str) -> bool:
     """Whether a plug is a dataclass that takes an option of this name."""
-    return (
-        is_dataclass(plug)
-        and not isinstance(plug, type)
-        and any(f.init and f.name == name for f in fields(plug))
-    )
+    return name in _options(plug)

@@ -1,88 +1,22 @@
-"""Faults of the index and of the search in it."""
+"""Faults of searching: what is compared, how far is looked, and what is kept of what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ragdiag.errors import ConfigError
-from ragdiag.experiments.faults.around import AroundEmbedder, AroundRetriever
-from ragdiag.experiments.faults.chance import checksum, share_of, turned
+from ragdiag.experiments.faults.around import AroundEmbedder
+from ragdiag.experiments.faults.chance import checksum
 from ragdiag.experiments.faults.fault import Aim, Case, Fault
 from ragdiag.experiments.faults.marks import Marks
-from ragdiag.experiments.faults.parts import change_parts, has_field
-from ragdiag.records import Chunk
-from ragdiag.stages.protocols import Searcher, Vectors, similarity_of, uses_vectors
+from ragdiag.experiments.faults.parts import change_parts, has_field, parts_of
+from ragdiag.stages.protocols import Retriever, Vectors, arms_of, similarity_of, uses_vectors
+from ragdiag.stages.retrievers.threshold import ThresholdRetriever
 
 __all__ = ["FAULTS"]
-
-
-@dataclass(frozen=True)
-class _MissingUpserts(AroundRetriever):
-    """An index that never got the chunks with marked evidence."""
-
-    marks: Marks = field(repr=False)
-
-    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
-        rows = [row for row, chunk in enumerate(chunks) if not self.marks.touch(chunk.text)]
-        return self.index([chunks[row] for row in rows], None if vectors is None else vectors[rows])
-
-
-def _missing_upserts(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_MissingUpserts(case.pipeline.retriever, aim.marks))
-
-
-@dataclass(frozen=True)
-class _DuplicateIds(AroundRetriever):
-    """An index in which some chunks were overwritten by others that came under the same id."""
-
-    share: float
-
-    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
-        rows = [row for row, chunk in enumerate(chunks) if share_of(chunk.id, "duplicate id") >= self.share]
-        return self.index([chunks[row] for row in rows], None if vectors is None else vectors[rows])
-
-
-def _duplicate_ids(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_DuplicateIds(case.pipeline.retriever, aim.severity))
-
-
-@dataclass(frozen=True)
-class _OtherVectors(AroundRetriever):
-    """An index that holds other vectors than the embedder's for the chunks with marked evidence."""
-
-    marks: Marks = field(repr=False)
-    other: Callable[[Vectors, str], Vectors]
-
-    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
-        if vectors is not None:
-            vectors = np.array(vectors, np.float32)
-            for row, chunk in enumerate(chunks):
-                if self.marks.touch(chunk.text):
-                    vectors[row] = self.other(vectors[row : row + 1], chunk.index_text)[0]
-        return self.index(chunks, vectors)
-
-
-def _of_an_older_text(vector: Vectors, text: str) -> Vectors:
-    """What once stood in the place of a text: to each text its own, which has nothing to do with it."""
-    return turned(vector, 1.0, checksum(text, "older text"))
-
-
-def _of_another_version(vector: Vectors, text: str) -> Vectors:  # noqa: ARG001
-    return turned(vector, 1.0, _VERSION)
-
-
-_VERSION = 11  # of the model that made some of the vectors
-
-
-def _stale_vectors(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, _of_an_older_text))
-
-
-def _mixed_versions(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, _of_another_version))
 
 
 @dataclass(frozen=True)
@@ -157,40 +91,66 @@ def _wrong_filter(case: Case, aim: Aim) -> Case:
     return replace(case, documents=documents, queries=tuple(queries))
 
 
+@dataclass(frozen=True)
+class _Find:
+    """Where the first chunk with some evidence of a unit stands among a retriever's hits."""
+
+    rank: int
+    score: float
+
+
+def _finds(case: Case, retriever: Retriever) -> list[_Find]:
+    """What a retriever by itself finds of the units of a case, as many hits deep as the pipeline asks for."""
+    pipeline = replace(
+        case.pipeline,
+        retriever=retriever,
+        embedder=case.pipeline.embedder if uses_vectors(retriever) else None,
+        reranker=None,
+        packer=None,
+        top_k=case.pipeline.n,
+    )
+    trace = pipeline.run(case.documents, case.queries, progress=False)
+    finds = []
+    for query in case.queries:
+        hits = trace[query.id].retrieved
+        texts = [trace.chunks[trace.position[hit.chunk_id]].text for hit in hits]
+        for number in range(len(query.evidence)):
+            marks = Marks.of([(query.id, number)], [query], case.originals)
+            rank = next((rank for rank, text in enumerate(texts, start=1) if marks.touch(text)), None)
+            if rank is not None:
+                finds.append(_Find(rank, hits[rank - 1].score))
+    return finds
+
+
+def _score_threshold(case: Case, aim: Aim) -> Case:
+    scores = [find.score for find in _finds(aim.healthy, aim.healthy.pipeline.retriever)]
+    if not scores:
+        raise ConfigError("score_threshold needs a pipeline that finds some of the evidence")
+    min_score = float(np.quantile(scores, min(1.0, aim.severity)))
+    return case.using(retriever=ThresholdRetriever(case.pipeline.retriever, min_score=min_score))
+
+
+def _fusion_weights(case: Case, aim: Aim) -> Case:
+    def fuses(part: object) -> bool:
+        return has_field(part, "arms") and has_field(part, "weights")
+
+    healthy = aim.healthy.pipeline.retriever
+    fusing = next(filter(fuses, parts_of("retriever", healthy)), None)
+    if fusing is None:
+        raise ConfigError(f"fusion_weights needs a retriever that fuses arms by weights, got {healthy!r}")
+    arms = arms_of(fusing)  # type: ignore[arg-type]  # a part of a retriever
+    worth = [sum(1 / find.rank for find in _finds(aim.healthy, arm)) for arm in arms]
+    weights = [aim.severity] * len(arms)
+    weights[worth.index(min(worth))] = 1.0
+    retriever = change_parts(
+        "retriever",
+        case.pipeline.retriever,
+        lambda part: replace(part, weights=weights) if fuses(part) else part,  # type: ignore[type-var]
+    )
+    return case.using(retriever=retriever)
+
+
 FAULTS = (
-    Fault(
-        "missing_upserts",
-        stage="retriever",
-        cause="missing_from_index",
-        what="some chunks never reached the index",
-        wrap=_missing_upserts,
-    ),
-    Fault(
-        "duplicate_ids",
-        stage="retriever",
-        cause="missing_from_index",
-        what="some chunks are overwritten in the index by others with the same id",
-        reach="whole",
-        parameter="share of the chunks",
-        severity=0.15,
-        wrap=_duplicate_ids,
-    ),
-    Fault(
-        "stale_vectors",
-        stage="retriever",
-        cause="stale_vectors",
-        what="some chunks are indexed with the vectors of what once stood in their place",
-        needs=("embedder",),
-        wrap=_stale_vectors,
-    ),
-    Fault(
-        "mixed_versions",
-        stage="retriever",
-        cause="stale_vectors",
-        what="some chunks are indexed with vectors by another version of the model",
-        needs=("embedder",),
-        wrap=_mixed_versions,
-    ),
     Fault(
         "inner_product",
         stage="retriever",
@@ -219,5 +179,25 @@ FAULTS = (
         cause="filter",
         what="some queries are sent to the documents of another tenant",
         wrap=_wrong_filter,
+    ),
+    Fault(
+        "score_threshold",
+        stage="retriever",
+        cause="threshold",
+        what="hits under a fixed score are left out, and good ones are among them",
+        reach="whole",
+        parameter="share of the evidence found that scores lower",
+        severity=0.2,
+        wrap=_score_threshold,
+    ),
+    Fault(
+        "fusion_weights",
+        stage="retriever",
+        cause="fusion",
+        what="of the fused searches the worst counts for nearly all",
+        reach="whole",
+        parameter="weight of each other search",
+        severity=0.01,
+        wrap=_fusion_weights,
     ),
 )

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
 
-from ragdiag.diagnosis.diagnose import diagnose
+import numpy as np
+
+from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.experiments.faults.fault import Case, Planted, Unit, plant
 
-__all__ = ["Fate", "Truth", "delivered_units", "find_truth"]
+__all__ = ["Fate", "Truth", "delivered_by", "delivered_units", "find_truth"]
 
 Fate: TypeAlias = Literal["only", "joint", "overdetermined", "mixed"]
 
@@ -42,41 +44,39 @@ class Truth:
 
 
 def delivered_units(case: Case) -> frozenset[Unit]:
-    """The units that a case delivers."""
-    diagnosis = diagnose(
-        case.pipeline,
-        case.documents,
-        case.queries,
-        sources=case.sources,
-        verify=False,
-        progress=False,
-    )
-    rows = zip(diagnosis.units, diagnosis.ledger.hard[:, -1], strict=True)
-    return frozenset(unit for unit, delivered in rows if delivered)
+    """The units that a case delivers, whole: as a diagnosis counts them."""
+    trace = case.pipeline.run(case.documents, case.queries, progress=False)
+    evidence_map = EvidenceMap(case.documents, case.originals, trace.chunks, case.queries)
+    delivered: set[Unit] = set()
+    for query in case.queries:
+        evidence = evidence_map.of(query, trace[query.id].context)
+        coverage = evidence.coverage(evidence.context)
+        delivered.update((query.id, number) for number in np.flatnonzero(coverage >= 1).tolist())
+    return frozenset(delivered)
+
+
+def delivered_by(planted: Planted) -> frozenset[Unit]:
+    """The units that a case delivers with its faults."""
+    return delivered_units(planted.case)
 
 
 def find_truth(
-    planted: Planted, *, delivered: Callable[[Case], frozenset[Unit]] = delivered_units
+    planted: Planted, *, delivered: Callable[[Planted], frozenset[Unit]] = delivered_by
 ) -> Mapping[Unit, Truth]:
     """What is true of each unit that the healthy case delivers and the broken one loses.
 
     Args:
         planted: the broken case.
-        delivered: runs a case and says what it delivers; 2^faults cases are run.
+        delivered: runs a case with some of the faults, or none, and says what it delivers; it is asked for
+            each of the 2^faults sets once. One of your own may remember what it ran before.
     """
     names = [fault.name for fault in planted.faults]
     stage_of = {fault.name: fault.stage for fault in planted.faults}
-    outcomes = {
-        frozenset(left): delivered(
-            plant(
-                planted.healthy,
-                [fault for fault in planted.faults if fault.name in left],
-                seed=planted.seed,
-            ).case
-        )
-        for size in range(len(names) + 1)
-        for left in combinations(names, size)
-    }
+    outcomes = {}
+    for size in range(len(names) + 1):
+        for left in combinations(planted.faults, size):
+            some = plant(planted.healthy, left, seed=planted.seed)
+            outcomes[frozenset(fault.name for fault in left)] = delivered(some)
     everything = frozenset(names)
     truths: dict[Unit, Truth] = {}
     for unit in sorted(outcomes[frozenset()] - outcomes[everything]):

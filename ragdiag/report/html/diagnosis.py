@@ -5,6 +5,7 @@ from __future__ import annotations
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import cut, one_line
 from ragdiag.report.figures import MISSING, count, interval, of_things, share
+from ragdiag.report.html.causes import causes_html
 from ragdiag.report.html.elements import (
     Cell,
     Column,
@@ -41,6 +42,7 @@ def diagnosis_html(diagnosis: Diagnosis) -> str:
             element("p", summary.flow, kind="flow"),
             element("ul", *(element("li", note) for note in summary.notes), kind="notes"),
             _ledger(summary),
+            *causes_html(summary),
             *proofs_html(summary),
             failures_html(summary),
             element("div", noise_html(summary), *blame_html(summary), kind="pair"),

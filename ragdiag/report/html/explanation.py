@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ragdiag.diagnosis.explanation import Explanation, Passage, UnitStory
 from ragdiag.report.figures import MISSING, of_things, percent, rank, share
+from ragdiag.report.html.causes import unit_causes_html
 from ragdiag.report.html.elements import Cell, Column, Html, element, page, stage_chip, table, untrusted
 from ragdiag.report.proof import ProofStory, TrialRow
 from ragdiag.report.story import Story
@@ -68,7 +69,7 @@ def _proof(proof: ProofStory) -> list[Html]:
     ]
     if proof.shapley:
         parts.append(element("p", proof.shapley, kind="muted"))
-    return parts
+    return [*parts, *unit_causes_html(proof)]
 
 
 def _trial(row: TrialRow) -> list[str | Cell]:

@@ -1,4 +1,4 @@
-"""The lost units as HTML: how well their stages are proven, what went wrong there, and the worst of them."""
+"""The lost units as HTML: how well their stages are proven, and the worst of them."""
 
 from __future__ import annotations
 
@@ -25,44 +25,22 @@ _TEXT, _ID = 200, 80  # characters of untrusted text shown in one place
 
 
 def proofs_html(summary: Summary) -> list[Html]:
-    """How well the stages are proven, and what went wrong there; nothing where nothing was lost."""
+    """How well the stages are proven; nothing where nothing was lost."""
     if not summary.failures:
         return []
-    return [element("div", _proofs(summary), _causes(summary), kind="pair")]
-
-
-def _proofs(summary: Summary) -> Html:
     lost = summary.lost
     kinds = list(lost.by_proof)
     columns = [Column("Stage", "name"), *(Column(kind.capitalize(), "number") for kind in kinds)]
     rows: list[list[str | Cell]] = [
         [str(stage), *(_units(int(row[kind])) for kind in kinds)] for stage, row in lost.by_stage.iterrows()
     ]
-    return section(
+    proofs = section(
         "How that is proven",
         table("Lost units by stage and kind of proof.", columns, rows),
         words(lost.meanings_of_proofs),
         *(element("p", sentence, kind="muted") for sentence in lost.effort),
     )
-
-
-def _causes(summary: Summary) -> Html:
-    columns = [
-        Column("Stage", "name"),
-        Column("Cause", "name"),
-        Column("Units", "number"),
-        Column("What it means"),
-    ]
-    rows: list[list[str | Cell]] = [
-        [
-            cause.stage,
-            untrusted(cut(one_line(cause.cause), _ID), name="code"),
-            count(cause.units),
-            Cell(cut(one_line(cause.meaning), _TEXT), "muted"),
-        ]
-        for cause in summary.lost.causes
-    ]
-    return section("What went wrong", table("Lost units by stage and cause.", columns, rows))
+    return [proofs]
 
 
 def _units(units: int) -> Cell:

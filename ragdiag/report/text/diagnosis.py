@@ -6,6 +6,7 @@ from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.report.escaping import cut, fit, one_line
 from ragdiag.report.figures import count, interval, share
 from ragdiag.report.summary import Step, Summary
+from ragdiag.report.text.causes import cause_lines
 from ragdiag.report.text.lines import wrapped
 from ragdiag.report.text.lost import failure_lines, proof_lines
 from ragdiag.report.text.precision import blame_lines, noise_lines
@@ -25,6 +26,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     sections = [
         _headline(summary),
         _ledger(summary),
+        cause_lines(summary),
         proof_lines(summary),
         failure_lines(summary),
         noise_lines(summary),

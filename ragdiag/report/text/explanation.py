@@ -7,6 +7,7 @@ from ragdiag.report.escaping import cut_middle, fit
 from ragdiag.report.figures import MISSING, of_things, percent, share
 from ragdiag.report.proof import ProofStory
 from ragdiag.report.story import Story
+from ragdiag.report.text.causes import unit_cause_lines
 from ragdiag.report.text.lines import WIDTH, rank_cells, side_by_side, wrapped
 
 __all__ = ["explanation_text"]
@@ -44,6 +45,7 @@ def _unit(story: Story, unit: UnitStory) -> list[str]:
         lines += ["", "  What it means"]
         lines += wrapped(" ".join(proof.conclusion), first="    ", rest="    ")
         lines += wrapped(proof.shapley, first="    ", rest="    ") if proof.shapley else []
+        lines += unit_cause_lines(proof)
     for number, passage in enumerate(unit.passages):
         lines += ["", *_passage(story, unit, passage, number)]
     return lines

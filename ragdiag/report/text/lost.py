@@ -1,4 +1,4 @@
-"""The lost units as text: how well their stages are proven, what went wrong there, and the worst of them."""
+"""The lost units as text: how well their stages are proven, and the worst of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAILURES = 8
 
 
 def proof_lines(summary: Summary) -> list[str]:
-    """How well the stages are proven, and what went wrong there; none where nothing was lost."""
+    """How well the stages are proven; none where nothing was lost."""
     lost = summary.lost
     if not lost.failures:
         return []
@@ -29,16 +29,6 @@ def proof_lines(summary: Summary) -> list[str]:
         lines += wrapped(f"{proof}: {meaning}.", first="  ", rest="    ")
     for sentence in lost.effort:
         lines += wrapped(sentence, first="  ", rest="  ")
-    return [*lines, "", *_causes(summary)]
-
-
-def _causes(summary: Summary) -> list[str]:
-    causes = summary.lost.causes
-    word = max(len("cause"), *(columns(one_line(cause.cause)) for cause in causes))
-    lines = ["WHAT WENT WRONG", f"  {'stage':<9}  {'cause':<{word}}  units  what it means"]
-    for cause in causes:
-        beginning = f"  {cause.stage:<9}  {fit(cause.cause, word)}  {count(cause.units):>5}  "
-        lines += wrapped(cause.meaning, first=beginning, rest=" " * columns(beginning))
     return lines
 
 

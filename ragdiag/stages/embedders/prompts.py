@@ -30,7 +30,7 @@ _FAMILIES: Mapping[str, Mapping[Side, str]] = {
     r"(e5|gte)-.*instruct": {"query": _INSTRUCTION},
     r"e5-(small|base|large)": {"query": "query: ", "document": "passage: "},
     r"bge-(small|base|large)-en": {"query": _SEARCHING},
-    r"bge-(small|base|large)-zh": {"query": "为这个句子生成表示以用于检索相关文章："},
+    r"bge-(small|base|large)-zh": {"query": "为这个句子生成表示以用于检索相关文章："},  # noqa: RUF001  # its own colon
     r"mxbai-embed-large|uae-large": {"query": _SEARCHING},
     r"arctic-embed-.*v2": {"query": "query: "},
     r"arctic-embed-": {"query": _SEARCHING},
@@ -47,5 +47,5 @@ def prompts_of_family(model: str) -> Mapping[Side, str]:
         >>> prompts_of_family("all-MiniLM-L6-v2")
         {}
     """
-    name = re.split(r"[\\/]", model)[-1].casefold()
+    name = re.split(r"[\\/]+(?=.*\w)", model)[-1].casefold()
     return next((prompts for family, prompts in _FAMILIES.items() if re.search(family, name)), {})

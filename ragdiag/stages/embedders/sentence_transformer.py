@@ -181,7 +181,8 @@ class SentenceTransformerEmbedder:
         """The prompts in force, of ``"query"`` and of ``"document"``: the options, else the model's own."""
         given: dict[Side, str | None] = {"query": self.query_prompt, "document": self.document_prompt}
         return {
-            side: own if (prompt := given[side]) is None else prompt for side, own in self._own_prompts.items()
+            side: own if (prompt := given[side]) is None else prompt
+            for side, own in self._own_prompts.items()
         }
 
     @property

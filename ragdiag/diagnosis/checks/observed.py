@@ -1,0 +1,217 @@
+"""What the ledger and the re-runs call a loss, as a finding with the numbers behind it.
+
+It is what a verdict is left with where no check says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import numpy as np
+
+from ragdiag.diagnosis.checks.bench import Bench, Loss
+from ragdiag.diagnosis.checks.packing import needed_without_budget
+from ragdiag.diagnosis.evidence import Mask
+from ragdiag.diagnosis.verdicts import Finding
+from ragdiag.records import Chunk, WholeDocument
+
+__all__ = ["CODES", "code_of", "observe_loss"]
+
+
+def code_of(loss: Loss) -> str:
+    """The code of what the verdict calls the loss; of faults that mask each other what the ledger calls it."""
+    verdict = loss.verdict
+    if verdict.cause == "oversize":  # whether the chunker or the embedder is to blame is not known
+        return "chunker.oversize"
+    if verdict.proof == "joint":
+        return f"{loss.unit.observed.stage}.{loss.unit.observed.cause}"
+    return f"{verdict.stage}.{verdict.cause}"
+
+
+def observe_loss(bench: Bench, loss: Loss) -> Finding:
+    """The finding of that code.
+
+    Raises:
+        Void: a plug raised when it was asked for tokens.
+    """
+    code = code_of(loss)
+    mended = code in _MENDED_ALONE and loss.verdict.proof == "verified"
+    return Finding(code, _OBSERVATIONS[code](bench, loss), "proven" if mended else "measured")
+
+
+# How much of the evidence
+
+
+def _held(loss: Loss, atoms: Mask) -> str:
+    """``40 of the evidence's 84 characters``: by the alternative that is covered best."""
+    unit = loss.unit
+    if any(isinstance(p, WholeDocument) for a in loss.query.evidence[unit.number].alternatives for p in a):
+        return f"{float(unit.evidence.coverage(atoms)[unit.number]):.0%} of the evidence"
+    best = max(unit.evidence.units[unit.number], key=lambda a: unit.evidence.share(a, atoms))
+    characters = round(unit.evidence.share(best, atoms) * best.size)
+    return f"{characters:,} of the evidence's {best.size:,} characters (whitespace not counted)"
+
+
+def _held_by(loss: Loss, *chunks: int) -> str:
+    return _held(loss, loss.unit.evidence.mask_of(chunks))
+
+
+def _all(bench: Bench) -> str:
+    count = len(bench.trace.chunks)
+    return f"{count:,} chunk{'s' * (count != 1)}"
+
+
+def _rank(rank: int | None) -> str:
+    return "nowhere complete" if rank is None else f"complete at rank {rank:,}"
+
+
+# The observations
+
+
+def _missing(bench: Bench, loss: Loss) -> str:
+    count = len(bench.diagnosis.documents)
+    held = _held(loss, loss.unit.evidence.ingested)
+    return f"The {count:,} document{'s' * (count != 1)} hold {held}."
+
+
+def _dropped_text(bench: Bench, loss: Loss) -> str:
+    return f"All {_all(bench)} together hold {_held_by(loss, *loss.unit.carriers(chunker=False))}."
+
+
+def _split(bench: Bench, loss: Loss) -> str:
+    carriers = loss.unit.carriers(chunker=False)
+    most = max(carriers, key=lambda position: loss.unit.carried[position])
+    together = ""
+    if loss.verdict.proof == "verified":
+        together = "; with one chunk more, that holds it whole, the re-run delivered it"
+    return f"It lies in {len(carriers):,} of {_all(bench)}, of which one holds {_held_by(loss, most)}{together}."
+
+
+def _oversize(bench: Bench, loss: Loss) -> str:
+    chunk = _longest(bench, loss)
+    usual = bench.once("usual length", lambda: int(median(len(c.index_text) for c in bench.trace.chunks)))
+    return (
+        f"Chunk {chunk.id!r} has {len(chunk.index_text):,} characters, the median chunk {usual:,}; "
+        f"{_where_exact(bench, loss)}."
+    )
+
+
+def _truncated(bench: Bench, loss: Loss) -> str:
+    chunk = _longest(bench, loss)
+    embedder = bench.index.pipeline.embedder
+    [tokens] = bench.embedder_tokens([chunk.index_text])
+    return (
+        f"The embedder reads {int(embedder.max_tokens):,} tokens of a text, and chunk {chunk.id!r} has "
+        f"{tokens:,}; {_where_exact(bench, loss)}."
+    )
+
+
+def _longest(bench: Bench, loss: Loss) -> Chunk:
+    return max(map(bench.chunk, loss.chunks), key=lambda chunk: len(chunk.index_text))
+
+
+def _where_exact(bench: Bench, loss: Loss) -> str:
+    return (
+        f"by the embedder's similarity the evidence is {_rank(loss.ranks.exact)} of {_all(bench)}, and "
+        f"{bench.trace.candidates:,} are candidates"
+    )
+
+
+def _ranked_low(bench: Bench, loss: Loss) -> str:
+    return f"{_where_exact(bench, loss).capitalize()}."
+
+
+def _missed(bench: Bench, loss: Loss) -> str:
+    hits = bench.trace.positions(bench.trace[loss.query.id].retrieved)
+    found = f"the {len(hits):,} hits of the retriever hold {_held_by(loss, *hits)}"
+    if bench.trace.similarity is None:
+        return f"{found[0].upper()}{found[1:]}."
+    exact = f"By the embedder's similarity the evidence is {_rank(loss.ranks.exact)} of {_all(bench)}"
+    return f"{exact}; {found}."
+
+
+def _reordered(bench: Bench, loss: Loss) -> str:
+    ranking, k = bench.trace[loss.query.id].ranking, bench.trace.top_k
+    after = loss.ranks.reranked
+    moved = f"Before the reranker the evidence was {_rank(loss.ranks.retrieved)} of {len(ranking):,} candidates"
+    if after is None:
+        return f"{moved}, after it {_rank(after)}; the top {k} go on."
+    return (
+        f"{moved}, after it {_rank(after)}, with the score {ranking[after - 1].score:.4g}; the top {k} go on, "
+        f"down to {ranking[min(k, len(ranking)) - 1].score:.4g}."
+    )
+
+
+def _cut(bench: Bench, loss: Loss) -> str:
+    context = bench.trace[loss.query.id].context
+    evidence = bench.map.of(loss.query, context)
+    shares = [
+        f"{len(chunk.text):,} of {len(whole.text):,} characters of chunk {chunk.id!r}"
+        for chunk in context
+        if (whole := bench.chunk(bench.trace.position[chunk.id])).spans != chunk.spans
+        and bench.trace.position[chunk.id] in loss.unit.carried
+    ]
+    covered = evidence.coverage(evidence.context)[loss.unit.number]
+    return f"The context has {', '.join(shares)}, and with them {covered:.0%} of the evidence."
+
+
+def _dropped(bench: Bench, loss: Loss) -> str:
+    record, k = bench.trace[loss.query.id], bench.trace.top_k
+    given = bench.trace.positions(record.ranking[:k])
+    kept = {bench.trace.position[chunk.id] for chunk in record.context}
+    lost = [f"{given.index(p) + 1:,}" for p in given if p in loss.unit.carried and p not in kept]
+    return (
+        f"Of {len(given):,} chunks the packer kept {len(kept):,}; of those that hold the evidence it left out "
+        f"rank {' and '.join(lost)}."
+    )
+
+
+def _too_many_chunks(bench: Bench, loss: Loss) -> str:
+    carriers = loss.unit.carriers(chunker=False)
+    if loss.unit.fits:
+        return f"k is {bench.trace.top_k:,}. {_compete(loss)}"
+    best = needed_without_budget(loss)
+    return (
+        f"It lies in {len(carriers):,} of {_all(bench)}; the best {len(best):,} of them, k being "
+        f"{bench.trace.top_k:,}, hold {_held_by(loss, *best)}."
+    )
+
+
+def _too_many_tokens(bench: Bench, loss: Loss) -> str:
+    unit, limit = loss.unit, bench.trace.budget or 0
+    if unit.fits:
+        return f"The budget is {limit:,} tokens. {_compete(loss)}"
+    best = needed_without_budget(loss)
+    count = len(best)
+    return (
+        f"The {count:,} chunk{'s' * (count != 1)} that hold the evidence take {sum(map(unit.tokens, best)):,} "
+        f"tokens, the budget is {limit:,}."
+    )
+
+
+def _compete(loss: Loss) -> str:
+    return f"It would fit alone, but not beside what the query's {len(loss.query.evidence):,} units need."
+
+
+_OBSERVATIONS: Mapping[str, Callable[[Bench, Loss], str]] = {
+    "ingest.missing": _missing,
+    "chunker.dropped_text": _dropped_text,
+    "chunker.split": _split,
+    "chunker.oversize": _oversize,
+    "embedder.truncated": _truncated,
+    "embedder.ranked_low": _ranked_low,
+    "retriever.missed": _missed,
+    "reranker.demoted": _reordered,
+    "reranker.not_promoted": _reordered,
+    "packer.cut": _cut,
+    "packer.dropped": _dropped,
+    "capacity.k": _too_many_chunks,
+    "capacity.budget": _too_many_tokens,
+}
+
+CODES = tuple(_OBSERVATIONS)
+"""All that the ledger and the re-runs call losses."""
+
+# Re-runs in which exactly this was mended: a chunk that holds it whole, the part that the embedder reads.
+_MENDED_ALONE = ("chunker.split", "embedder.truncated")
