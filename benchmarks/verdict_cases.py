@@ -49,7 +49,7 @@ def _stages(corpus: str) -> tuple[Chunker, Retriever]:
         )
     if corpus == "chroma_chunking":
         return RecursiveChunker(size=800), FaissRetriever("IVF24,Flat", parameters={"nprobe": 24})
-    arms = [FaissRetriever("HNSW16", parameters={"efSearch": 128}), BM25Retriever()]
+    arms: list[Retriever] = [FaissRetriever("HNSW16", parameters={"efSearch": 128}), BM25Retriever()]
     return SentenceChunker(size=500), HybridRetriever(arms)
 
 

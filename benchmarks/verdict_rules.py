@@ -6,7 +6,7 @@ one stage, or none (``""``).
     overlap funnel     the first stage behind which no chunk even touches the evidence
     first loss         the stage of the unit's first drop in the ledger
     last loss          the stage of its last drop: the ledger's label, without any re-run
-    largest lift       of the stages that bring it back when made ideal alone, the one that gains most over all
+    largest lift       of the stages that bring it back when made ideal alone, the one that gains most in all
     Shapley top        the stage with the largest Shapley value over all sets of ideal stages
 """
 
@@ -23,7 +23,7 @@ from ragdiag.stages.protocols import STAGES
 __all__ = ["RULES", "Rule"]
 
 Rule = Callable[[Diagnosis], Mapping[int, str]]
-"""From a diagnosis with Shapley values to the stage that each lost unit (by its row in the ledger) is laid to."""
+"""From a diagnosis with Shapley values to the stage that each lost unit is laid to, by its row."""
 
 
 def _lost(diagnosis: Diagnosis) -> dict[int, Verdict]:

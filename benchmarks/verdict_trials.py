@@ -13,6 +13,7 @@ from ragdiag import ConfigError, Diagnosis, Span, diagnose
 from ragdiag.experiments.faults import FAULTS, Case, Fault, Planted, Truth, find_truth, plant
 from ragdiag.experiments.faults.marks import Unit
 from ragdiag.experiments.faults.truth import delivered_by
+from ragdiag.stages.protocols import arms_of
 
 __all__ = ["UNIDENTIFIABLE", "Outcomes", "UnitRecord", "class_of", "run_trial"]
 
@@ -20,14 +21,26 @@ SHARE = 0.3
 """Of the units, for faults that hit a share: two faults then mask each other at about 9% of them."""
 
 UNIDENTIFIABLE = {
-    "oversize": "Joined chunks dilute what one vector says: a better embedder would mend it as a better "
-    "chunker would, and nothing in the run tells which of the two was better before.",
-    "wrong label": "Evidence that is marked at the wrong place is lost where the wrong place is lost: the run "
-    "does not know the right one.",
-    "whole but elsewhere": "The chunker was changed and left the evidence whole in one chunk; what stands "
-    "around it, and what competes with it, is another, and its rank fell. An ideal embedder would rank it first.",
-    "made up for": "Two searches are fused, the embedder's fault takes the chunk from one of them, and the other "
-    "still has it, too low: the embedder lost it, or the fusion, and mending either is enough.",
+    "oversize": (
+        "Joined chunks dilute what one vector says: a better embedder would mend it as a better chunker "
+        "would, and nothing in the run tells which of the two was better before."
+    ),
+    "wrong label": (
+        "Evidence that is marked at the wrong place is lost where the wrong place is lost: the run does not "
+        "know the right one."
+    ),
+    "whole but elsewhere": (
+        "The chunker was changed and left the evidence whole in one chunk; what stands around it, and what "
+        "competes with it, is another, and its rank fell. An ideal embedder would rank it first."
+    ),
+    "crowded within": (
+        "A flood of near-copies is the embedder's by convention. Where it leaves the chunk among the exact "
+        "candidates, it is a later stage that loses it among its copies, and that is what the run shows."
+    ),
+    "made up for": (
+        "Two searches are fused, the embedder's fault takes the chunk from one of them, and the other still "
+        "has it, too low: the embedder lost it, or the fusion, and mending either is enough."
+    ),
 }
 """Classes of lost units that no data can tell apart, listed before anything is run."""
 
@@ -146,7 +159,7 @@ def _records(planted: Planted, diagnosis: Diagnosis, truths: Mapping[Unit, Truth
 
 
 def class_of(planted: Planted, diagnosis: Diagnosis, row: int) -> str:
-    """The unidentifiable class of a lost unit, from what was planted and what the chunks look like; or empty."""
+    """The unidentifiable class of a lost unit, from what was planted and the chunks; or empty."""
     names = {fault.name for fault in planted.faults}
     stages = {fault.stage for fault in planted.faults}
     if "oversize_chunks" in names:
@@ -161,13 +174,13 @@ def class_of(planted: Planted, diagnosis: Diagnosis, row: int) -> str:
         and _stands_whole(diagnosis, query.evidence[number].alternatives)
     ):
         return "whole but elsewhere"
-    if stages == {"embedder"} and getattr(planted.case.pipeline.retriever, "arms", ()):
-        exact = diagnosis.exact
-        search = None if exact is None else exact[position]
-        carriers = [] if search is None else [at for at in search.ranks if at in search.candidates]
-        if any(search is not None and search.ranks[at] > diagnosis.trace.candidates for at in carriers):
-            return "made up for"
-    return ""
+    search = None if diagnosis.exact is None else diagnosis.exact[position]
+    if search is None or stages != {"embedder"}:
+        return ""
+    if names == {"near_duplicate_flood"} and search.candidates:
+        return "crowded within"
+    beyond = any(search.ranks[at] > diagnosis.trace.candidates for at in search.candidates)
+    return "made up for" if beyond and arms_of(planted.case.pipeline.retriever) else ""
 
 
 def _stands_whole(diagnosis: Diagnosis, alternatives: Sequence[Sequence[Any]]) -> bool:

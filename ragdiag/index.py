@@ -9,6 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from warnings import warn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ragdiag.costs import Costs, count_tokens
 from ragdiag.errors import DataError, RagdiagWarning, StageError
 from ragdiag.progress import track
@@ -53,18 +56,45 @@ class Index:
         costs = Costs()
         with costs.measure("chunker", "documents cut", len(documents)):
             chunks = chunk_all(pipeline.chunker, documents, progress=progress)
-        vectors = None
-        if pipeline.embedder is not None:
-            similarity_of(pipeline.embedder)  # what it may not declare is refused before it is paid for
-            texts = list(dict.fromkeys(chunk.index_text for chunk in chunks))
-            tokens = count_tokens(pipeline.embedder, texts)
-            with costs.measure("embedder", "texts embedded", len(texts), tokens):
-                rows = boundary.embed_documents(pipeline.embedder, texts)
-            row_of = {text: row for row, text in enumerate(texts)}
-            vectors = rows[[row_of[chunk.index_text] for chunk in chunks]]
+        vectors = _embed_chunks(pipeline, chunks, {}, costs)
         with costs.measure("retriever", "chunks indexed", len(chunks)):
             searcher = boundary.build_index(pipeline.retriever, chunks, vectors)
         return cls(pipeline, tuple(documents), chunks, vectors, searcher, costs)
+
+    def changed(self, pipeline: Pipeline, *, progress: bool | None = None) -> Index:
+        """The index of another pipeline over the same documents, which shares all that does not change.
+
+        With an equal chunker the chunks are the same; with an equal embedder the vectors of all texts that
+        are embedded here already; with both and an equal retriever the searcher. Plugs are compared by
+        identity, then by ``==``. It answers as ``pipeline.index(documents)`` would; a model whose vectors
+        vary in their last digits with what else is in a batch may differ in those. Its costs are what was
+        done for it: what is shared has no row.
+
+        Raises:
+            StageError: a plug broke its contract.
+
+        Example:
+            >>> from ragdiag import BM25Retriever, Document, Pipeline, RecursiveChunker
+            >>> few = Pipeline(chunker=RecursiveChunker(200), retriever=BM25Retriever(), top_k=5)
+            >>> more = Pipeline(chunker=RecursiveChunker(200), retriever=BM25Retriever(), top_k=10)
+            >>> index = few.index([Document("faq", "Returns are free.")])
+            >>> index.changed(more).searcher is index.searcher
+            True
+        """
+        costs = Costs()
+        same_chunks = _same(pipeline.chunker, self.pipeline.chunker)
+        same_embedder = _same(pipeline.embedder, self.pipeline.embedder)
+        chunks, vectors, searcher = self.chunks, self.vectors, self.searcher
+        if not same_chunks:
+            with costs.measure("chunker", "documents cut", len(self.documents)):
+                chunks = chunk_all(pipeline.chunker, self.documents, progress=progress)
+        if not (same_chunks and same_embedder):
+            known = self._vector_of_text if same_embedder else {}
+            vectors = _embed_chunks(pipeline, chunks, known, costs)
+        if not (same_chunks and same_embedder and _same(pipeline.retriever, self.pipeline.retriever)):
+            with costs.measure("retriever", "chunks indexed", len(chunks)):
+                searcher = boundary.build_index(pipeline.retriever, chunks, vectors)
+        return Index(pipeline, self.documents, chunks, vectors, searcher, costs)
 
     def run(
         self, queries: Sequence[Query], *, latency_queries: int = 0, progress: bool | None = None
@@ -152,6 +182,11 @@ class Index:
     def _position(self) -> Mapping[str, int]:
         return {chunk.id: position for position, chunk in enumerate(self.chunks)}
 
+    @property
+    def _vector_of_text(self) -> Mapping[str, NDArray[np.float32]]:
+        vectors = () if self.vectors is None else self.vectors
+        return {chunk.index_text: vector for chunk, vector in zip(self.chunks, vectors, strict=False)}
+
     @cached_property
     def documents_by_id(self) -> Mapping[str, Document]:
         """The documents by their ids."""
@@ -208,6 +243,35 @@ def check_unique(what: str, ids: Sequence[str]) -> None:
     repeated = [id_ for id_, times in Counter(ids).items() if times > 1]
     if repeated:
         raise DataError(f"{len(repeated)} {what} ids are not unique, the first is {repeated[0]!r}")
+
+
+def _embed_chunks(
+    pipeline: Pipeline, chunks: Sequence[Chunk], known: Mapping[str, NDArray[np.float32]], costs: Costs
+) -> Vectors | None:
+    """A vector a chunk, None without an embedder; each distinct text whose vector is not known is embedded."""
+    if pipeline.embedder is None:
+        return None
+    similarity_of(pipeline.embedder)  # what it may not declare is refused before it is paid for
+    texts = [text for text in dict.fromkeys(chunk.index_text for chunk in chunks) if text not in known]
+    vector_of = dict(known)
+    if texts:
+        tokens = count_tokens(pipeline.embedder, texts)
+        with costs.measure("embedder", "texts embedded", len(texts), tokens):
+            rows = boundary.embed_documents(pipeline.embedder, texts)
+        vector_of.update(zip(texts, rows, strict=True))
+    vectors = [vector_of[chunk.index_text] for chunk in chunks]
+    lengths = sorted({len(vector) for vector in vectors})
+    if len(lengths) > 1:
+        raise StageError("embedder", f"embed_documents: expected vectors of one length, got {lengths}")
+    return np.stack(vectors)
+
+
+def _same(plug: object, other: object) -> bool:
+    """Whether two plugs do the same; those that cannot be compared count as different."""
+    try:
+        return plug is other or bool(plug == other)
+    except ValueError:  # options that are arrays are compared element by element
+        return False
 
 
 def _warn_of_empty(documents: Sequence[Document]) -> None:

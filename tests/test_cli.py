@@ -149,6 +149,16 @@ def test_options_reach_the_diagnosis(folder: Path) -> None:
     assert loaded.failures["stage"].tolist()[0] == "ingest"
 
 
+def test_causes_are_shown_and_may_be_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder.is_dir()
+    for options, made in (([], True), (["--no-causes"], False)):
+        assert main(diagnose("--save", "out.jsonl", *options)) == 0
+        assert "WHAT WENT WRONG, AND WHAT TO DO ABOUT IT" in capsys.readouterr().out
+        loaded = Diagnosis.load("out.jsonl")
+        assert bool(loaded.checks) == made
+        assert any(verdict.proof == "verified" for verdict in loaded.verdicts if verdict)
+
+
 def test_the_proof_may_be_left_out_limited_or_shared_out(folder: Path) -> None:
     assert folder.is_dir()
     for options, effort, shapley in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import sqlite3
@@ -20,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugs import AnyEmbedder, AnyReranker, CountingEmbedder, LineChunker, SeededEmbedder, SeededReranker
 
+import ragdiag.store as module
 from ragdiag import (
     ConfigError,
     DataError,
@@ -242,9 +242,9 @@ def test_results_outlive_the_store_and_the_process(tmp_path: Path) -> None:
     path = tmp_path / "results"
     with Store(path) as store:
         vectors = store.embedder(HashingEmbedder(8)).embed_documents(["a", "b"])
-        counts = store.embedder(HashingEmbedder(8)).count_tokens(["a b"])  # type: ignore[attr-defined]
+        counts = store.embedder(HashingEmbedder(8)).count_tokens(["a b"])
         scores = store.reranker(SeededReranker(1)).score("q", ["a"])
-    assert os.listdir(tmp_path) == ["results"], "one file, once nobody uses it"
+    assert [file.name for file in tmp_path.iterdir()] == ["results"], "one file, once nobody uses it"
     with Store(path) as store:
         embedder = store.embedder(Silent(repr(HashingEmbedder(8))))
         np.testing.assert_array_equal(embedder.embed_documents(["b", "a"]), vectors[::-1])
@@ -320,16 +320,17 @@ def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:
-    inner, right = HashingEmbedder(16), []
+    inner = HashingEmbedder(16)
+    right: list[bool] = []
     texts = [f"text {i}" for i in range(40)]
     with Store(tmp_path / "results") as store:
         stored = store.embedder(inner)
 
         def work(start: int) -> None:
-            for i in range(start, start + 20):
-                right.append(
-                    np.array_equal(stored.embed_documents(texts[i:]), inner.embed_documents(texts[i:]))
-                )
+            right.extend(
+                np.array_equal(stored.embed_documents(texts[i:]), inner.embed_documents(texts[i:]))
+                for i in range(start, start + 20)
+            )
 
         threads = [threading.Thread(target=work, args=(start,)) for start in (0, 7, 20)]
         for thread in threads:
@@ -339,27 +340,13 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
     assert right == [True] * 60
 
 
-def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
-    with Store(tmp_path / "results") as store:
-        stored = store.embedder(HashingEmbedder(8))
-        stored.embed_documents(["a"])
-        child = os.fork()
-        if not child:
-            try:
-                stored.embed_documents(["a", "of the child"])
-                os._exit(stored.asked.documents)
-            finally:
-                os._exit(99)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2, "one before and one in the child"
-        store.embedder(Silent(repr(HashingEmbedder(8)))).embed_documents(["of the child"])
-
-
 def test_pickled_plugs_find_the_same_file_and_nothing_of_what_was_in_memory(tmp_path: Path) -> None:
     for path, asked in ((tmp_path / "results", []), (None, [["a"]])):
         with Store(path) as store:
-            stored = store.embedder(recording(), name="m")
+            inner = recording()
+            stored = store.embedder(inner, name="m")
             stored.embed_documents(["a"])
-            stored.inner.documents.clear()
+            inner.documents.clear()
             copy = pickle.loads(pickle.dumps(stored))  # noqa: S301  # what this test wrote
             with copy.store:
                 copy.embed_documents(["a"])
@@ -481,7 +468,7 @@ def test_files_of_something_else_are_refused_and_left_alone(tmp_path: Path) -> N
             Store(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert not path.is_file() or path.read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "other.db"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.txt", "other.db"]
 
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -508,13 +495,33 @@ def test_a_damaged_file_is_told_when_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_in_use_for_good_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragdiag.store._PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
     Store(tmp_path / "results").close()
     holder = sqlite3.connect(tmp_path / "results", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DataError, match="database is locked"):
         Store(tmp_path / "results")
     holder.close()
+
+
+def test_a_new_file_waits_where_sqlite_refuses_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several processes begin with a file at once, some are refused whatever their patience."""
+    path = tmp_path / "results"
+    database(path, "CREATE TABLE results (key BLOB)")
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM results").fetchall()
+    impatient = sqlite3.connect(path, isolation_level=None, timeout=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_PATIENCE", 0.02)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            module._switch_to_a_write_ahead_log(impatient)
+    release = threading.Timer(0.05, reader.close)
+    release.start()
+    module._switch_to_a_write_ahead_log(impatient)
+    assert impatient.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    release.join()
+    impatient.close()
 
 
 def test_it_shows_itself(tmp_path: Path) -> None:

@@ -106,7 +106,13 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Reranker(Protocol):
-    """Scores texts for a query, aligned with ``texts``; ragdiag sorts, cuts and records."""
+    """Scores texts for a query, aligned with ``texts``; ragdiag sorts, cuts and records.
+
+    May declare both of:
+        max_tokens (int): the input limit of query and text together, special tokens included.
+        count_pair_tokens(query, texts) -> Sequence[int]: how many tokens the model sees of the query with
+            each text before any truncation, special tokens included.
+    """
 
     def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
         """One finite score a text, higher is better."""

@@ -165,14 +165,12 @@ EMBEDDER = [
         "embedder",
         lambda lab, marked: lab.using(embedder=NoisyEmbedder(marked=marked)),
         ("full", "vectors"),
-        cause="ranked_low",
     ),
     Fault(
         "the words that queries use are not seen",
         "embedder",
         lambda lab, marked: lab.using(embedder=MaskingEmbedder(marked=marked, hidden=lab.names_of(marked))),
         ("full", "vectors"),
-        cause="ranked_low",
     ),
     Fault(
         "the input is truncated",
@@ -188,7 +186,6 @@ EMBEDDER = [
         "embedder",
         lambda lab, _: lab.using(embedder=ForeignEmbedder()),
         ("full", "vectors"),
-        cause="ranked_low",
         keyed=False,
     ),
     Fault(
@@ -196,7 +193,6 @@ EMBEDDER = [
         "embedder",
         lambda lab, _: lab.using(embedder=WordEmbedder(dimensions=6)),
         ("full", "vectors"),
-        cause="ranked_low",
         keyed=False,
     ),
 ]
@@ -207,23 +203,23 @@ RETRIEVER = [
         "retriever",
         lambda lab, marked: lab.using(retriever=ForgetfulRetriever(lab.pipeline.retriever, marked)),
         EVERYWHERE,
-        cause="missed",
+        cause="missing_from_index",
     ),
     Fault(
         "a third of the chunks was never indexed",
         "retriever",
         lambda lab, _: lab.using(retriever=LossyRetriever(lab.pipeline.retriever)),
         EVERYWHERE,
-        cause="missed",
+        cause="missing_from_index",
         keyed=False,
     ),
-    Fault("the filter is wrong", "retriever", _wrong_filter, EVERYWHERE, cause="missed", keyed=False),
+    Fault("the filter is wrong", "retriever", _wrong_filter, EVERYWHERE, cause="filter", keyed=False),
     Fault(
         "an inner product under a cosine embedder",
         "retriever",
         lambda lab, _: lab.using(retriever=ExactRetriever(metric="dot")),
         ("full", "vectors"),
-        cause="missed",
+        cause="metric",
         keyed=False,
         alone=False,
     ),
@@ -232,7 +228,6 @@ RETRIEVER = [
         "retriever",
         lambda lab, _: lab.using(retriever=PartitionedRetriever(lab.pipeline.retriever)),
         EVERYWHERE,
-        cause="missed",
         keyed=False,
     ),
     Fault(
@@ -240,7 +235,7 @@ RETRIEVER = [
         "retriever",
         lambda lab, marked: lab.using(retriever=StaleRetriever(marked)),
         ("full", "vectors"),
-        cause="missed",
+        cause="stale_vectors",
     ),
 ]
 

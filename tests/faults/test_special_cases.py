@@ -251,7 +251,7 @@ def test_overlapping_chunks_that_fill_k_are_a_loss_of_the_embedder() -> None:
     )
     unit, verdict = the_verdict(pipeline)
     assert unit == 1
-    assert (verdict.stage, verdict.cause, verdict.proof) == ("embedder", "ranked_low", "verified"), describe(
+    assert (verdict.stage, verdict.cause, verdict.proof) == ("embedder", "crowding", "verified"), describe(
         verdict
     )
     assert ("embedder",) in verdict.repairs
@@ -298,7 +298,7 @@ def test_an_n_that_is_too_small_is_a_loss_of_the_embedder() -> None:
     _, verdict = the_verdict(pipeline, query)
     assert (verdict.stage, verdict.cause, verdict.proof, verdict.repairs) == (
         "embedder",
-        "ranked_low",
+        "crowding",
         "verified",
         (("embedder",),),
     ), describe(verdict)

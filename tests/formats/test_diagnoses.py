@@ -15,6 +15,8 @@ from pandas.testing import assert_frame_equal
 from runs import DOCUMENTS, PIPELINES, QUERIES
 
 from ragdiag import Diagnosis, Document, diagnose
+from ragdiag.diagnosis.checks.check import CheckOutcome
+from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.errors import DataError
 from ragdiag.formats.diagnoses import read_diagnosis, write_diagnosis
 
@@ -38,6 +40,9 @@ def tables(diagnosis: Diagnosis) -> Mapping[str, pd.DataFrame]:
         "noise": diagnosis.noise,
         "precision_flow": diagnosis.precision_flow,
         "token_share": diagnosis.token_share,
+        "proofs": diagnosis.proofs,
+        "causes": diagnosis.causes,
+        "check_table": diagnosis.check_table,
     }
 
 
@@ -51,6 +56,8 @@ def assert_same(loaded: Diagnosis, saved: Diagnosis) -> None:
     assert loaded.sources == saved.sources
     assert loaded.queries == saved.queries
     assert loaded.exact == saved.exact
+    assert loaded.verdicts == saved.verdicts
+    assert loaded.checks == saved.checks
     assert loaded.counts == saved.counts
     assert (loaded.min_coverage, loaded.copies) == (saved.min_coverage, saved.copies)
 
@@ -100,6 +107,39 @@ def test_a_selection_can_be_saved(tmp_path: Path) -> None:
     assert_round_trip(diagnosis, tmp_path)
 
 
+def examined(diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis with two findings at each lost unit, and with checks of every status."""
+    findings = (
+        Finding("embedder.depth", "Rank 57; \u5e83 \ud800\n50 candidates.", "measured"),
+        Finding("embedder.hubs", "", "suspected"),
+    )
+    verdicts = tuple(verdict and replace(verdict, findings=findings) for verdict in diagnosis.verdicts)
+    checks = (
+        CheckOutcome("retriever.filter", "not applicable", 0, 0, "the query has no filter"),
+        CheckOutcome("embedder.depth", "found", 3, 2),
+        CheckOutcome("packer.middle", "silent", 3, 0, "a query"),
+    )
+    return replace(diagnosis, verdicts=verdicts, checks=checks)
+
+
+def test_findings_and_checks_are_kept(tmp_path: Path) -> None:
+    diagnosis = examined(diagnose(PIPELINES["all stages"], DOCUMENTS, QUERIES))
+    assert diagnosis.counts["lost units"] > 1
+    loaded = assert_round_trip(diagnosis, tmp_path)
+    assert [verdict.findings for verdict in loaded.verdicts if verdict] == [
+        verdict.findings for verdict in diagnosis.verdicts if verdict
+    ]
+    assert str(replace(loaded, trace=diagnosis.trace)) == str(diagnosis)
+    assert_round_trip(diagnosis.select([diagnosis.failures["query_id"].tolist()[-1]]), tmp_path)
+
+
+def test_without_checks_there_are_none(tmp_path: Path) -> None:
+    for verify, causes in ((False, True), (True, False)):
+        diagnosis = diagnose(PIPELINES["all stages"], DOCUMENTS, QUERIES, verify=verify, causes=causes)
+        loaded = assert_round_trip(diagnosis, tmp_path)
+        assert loaded.checks == ()
+
+
 def test_metadata_keep_their_types(tmp_path: Path) -> None:
     """Tuples as metadata values can be groups, lists could not: they must come back as they were."""
     diagnosis = diagnose(PIPELINES["all stages"], DOCUMENTS, QUERIES)
@@ -147,7 +187,7 @@ def test_metadata_of_documents_that_no_file_can_hold_are_named(tmp_path: Path) -
 
 
 # Damage: the lines are 1 header, 2-5 documents, 6-8 sources, 9-14 queries, 15 trace, 16-23 chunks (8),
-# 24-29 queries' ways, 30-33 exact searches.
+# 24-29 queries' ways, 30-33 exact searches, then verdicts and checks.
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +195,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
     path = tmp_path_factory.mktemp("saved") / "diagnosis.jsonl"
     pipeline = replace(PIPELINES["all stages"], chunker=PIPELINES["vectors, packed"].chunker)
     documents = DOCUMENTS[:3]
-    write_diagnosis(diagnose(pipeline, documents, QUERIES, sources=DOCUMENTS), path)
+    write_diagnosis(examined(diagnose(pipeline, documents, QUERIES, sources=DOCUMENTS)), path)
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
@@ -165,6 +205,10 @@ def first_of(lines: list[Line], kind: str) -> int:
 
 def change(at: str, **values: Any) -> tuple[str, Callable[[Line], None]]:
     return at, lambda line: line.update(values)
+
+
+def finding(**values: Any) -> tuple[str, Callable[[Line], None]]:
+    return "verdict", lambda line: line["findings"][0].update(values)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +277,40 @@ def change(at: str, **values: Any) -> tuple[str, Callable[[Line], None]]:
             change("exact", order=["shipping#0-10"]),
             "order: expected the chunks of the query's context, [",
         ),
+        (
+            change("header", version=2),
+            "version: this release of ragdiag reads version 3 of ragdiag-diagnosis, got 2; read the file",
+        ),
+        (change("header", checks=-1), "checks: expected greater than or equal to 0, got -1"),
+        (change("verdict", row=99), "row: expected "),
+        (change("verdict", stage="elsewhere"), "stage: the pipeline has no 'elsewhere', it has "),
+        (change("verdict", findings=None), "findings: expected a list, got None"),
+        (
+            finding(code="embedder.deep"),
+            "findings[0].code: expected the code of a known cause, got 'embedder.deep'",
+        ),
+        # A flag is no cause of a loss.
+        (
+            finding(code="packer.middle"),
+            "findings[0].code: expected the code of a known cause, got 'packer.middle'",
+        ),
+        (finding(code=["packer.cut"]), "findings[0].code: expected the code of a known cause, got ["),
+        (
+            finding(sureness="certain"),
+            "findings[0].sureness: expected 'proven', 'measured' or 'suspected', got 'certain'",
+        ),
+        (finding(observation=1), "findings[0].observation: expected a valid string, got 1"),
+        (
+            change("check", code="retriever.filters"),
+            "code: expected the code of a known cause, got 'retriever.filters'",
+        ),
+        (
+            change("check", status="fine"),
+            "status: expected 'found', 'silent' or 'not applicable', got 'fine'",
+        ),
+        (change("check", looked_at=-1), "looked_at: expected greater than or equal to 0, got -1"),
+        (change("check", why=None), "why: expected a valid string, got None"),
+        (change("check", kind="verdict"), "kind: expected 'check' (1 of 3 by the header), got 'verdict'"),
     ],
 )
 def test_damage_is_named_by_line_and_field(
@@ -262,6 +340,16 @@ def test_a_rank_given_twice_is_noticed(saved: list[Line], tmp_path: Path) -> Non
     path = tmp_path / "diagnosis.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
     with pytest.raises(DataError, match="ranks: expected one for each of the 3 chunks"):
+        read_diagnosis(path)
+
+
+def test_a_check_told_twice_is_noticed(saved: list[Line], tmp_path: Path) -> None:
+    lines: list[Line] = json.loads(json.dumps(saved))
+    first = first_of(lines, "check")
+    lines[first + 1]["code"] = lines[first]["code"]
+    path = tmp_path / "diagnosis.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+    with pytest.raises(DataError, match=rf"code: 'retriever.filter' is already that of line {first + 1}"):
         read_diagnosis(path)
 
 

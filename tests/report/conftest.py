@@ -14,7 +14,8 @@ import pytest
 from plugs import BudgetPacker, CutChunker, LineChunker, OrderRetriever, TableEmbedder, TableReranker
 
 from ragdiag import BM25Retriever, Diagnosis, ExactRetriever, HashingEmbedder, Pipeline, diagnose
-from ragdiag.diagnosis.verdicts import Effort, Trial, Verdict
+from ragdiag.diagnosis.checks.check import CheckOutcome
+from ragdiag.diagnosis.verdicts import Effort, Finding, Trial, Verdict
 from ragdiag.records import Document, Evidence, Query, Span
 
 LINES = {
@@ -186,6 +187,40 @@ def judge(diagnosis: Diagnosis) -> Diagnosis:
 def judged(losing: Diagnosis) -> Diagnosis:
     """`losing` as if it had been run again: three lost units of each kind of verdict."""
     return judge(losing)
+
+
+FINDINGS = {
+    "embedder": [
+        Finding("embedder.truncated", "The embedder reads 9 of 40 tokens.", "proven"),
+        Finding("embedder.hubs", "2 of the 3 before it are hubs", "suspected"),
+    ],
+    "retriever": [Finding("retriever.filter", "Without the filter it has rank 1", "measured")],
+    "reranker": [Finding("reranker.ties", "3 texts score 0.5.", "measured")],
+    "packer": [Finding("packer.dropped", "It is 1 of 4 that the packer left out.", "suspected")],
+}
+"""What checks found, by the fate of the unit; the reranker's verdict is undetermined."""
+
+CHECKS = (
+    CheckOutcome("embedder.truncated", "found", 6, 3),
+    CheckOutcome("embedder.depth", "silent", 6, 0),
+    CheckOutcome("embedder.missing_prompt", "not applicable", 0, 0, "the embedder declares no prompt"),
+    CheckOutcome("embedder.lexical_gap", "not applicable", 0, 0, "the chunks hold no words"),
+    CheckOutcome("retriever.fusion", "not applicable", 0, 0, "the retriever fuses nothing"),
+    CheckOutcome("retriever.metric", "not applicable", 0, 0, "the embedder declares no prompt"),
+    CheckOutcome("capacity.k", "not applicable", 0, 0, "no loss is blamed on capacity"),
+    CheckOutcome("packer.overflow", "not applicable", 0, 0, "the packer declares no budget"),
+    CheckOutcome("packer.middle", "found", 6, 2),
+)
+
+
+@pytest.fixture(scope="session")
+def examined(judged: Diagnosis) -> Diagnosis:
+    """`judged` with what checks found."""
+    verdicts = [
+        verdict and replace(verdict, findings=tuple(FINDINGS.get(verdict.observed, ())))
+        for verdict in judged.verdicts
+    ]
+    return replace(judged, verdicts=tuple(verdicts), checks=CHECKS)
 
 
 @pytest.fixture(scope="session")

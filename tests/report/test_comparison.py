@@ -205,7 +205,7 @@ def test_the_text_has_the_numbers_of_the_tables(better: Comparison) -> None:
     assert "moved, lost in both, at another stage: 2\n" in text
     assert re.search(r"\n    q0 +What is fact 0\?\n +delivered -> retriever: missed, observed\n", text)
     assert "All of them: comparison.flips." in text
-    assert "missed: the search does not return it." in text
+    assert "retriever.missed: an exact search finds the chunk, the real one does not." in text
     for name, found in (("Hard recall", better.hard_recall), ("CP", better.measure("CP"))):
         numbers = next(line for line in text.split("\n") if line.startswith(f"  {name} ")).split(name)[1]
         assert float(numbers.split()[2]) == pytest.approx(found.value, abs=5e-4)

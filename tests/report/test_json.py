@@ -19,7 +19,7 @@ def test_it_is_strict_json_and_reads_back(losing: Diagnosis) -> None:
     report = losing.to_dict()
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["format"] == "ragdiag-report"
-    assert report["version"] == 2
+    assert report["version"] == 3
     assert "by" not in report
 
 

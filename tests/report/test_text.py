@@ -268,7 +268,7 @@ def test_measures_say_from_which_coverage_a_unit_counts(losing: Diagnosis) -> No
 def test_the_summary_says_how_well_the_stages_are_proven(judged: Diagnosis) -> None:
     text = str(judged)
     assert "How sure that is: 9 of the 21 lost units are verified" in flat(text)
-    proofs = text.split("HOW THAT IS PROVEN")[1].split("LOST UNITS")[0]
+    proofs = text.split("HOW THAT IS PROVEN")[1].split("LOST UNITS", maxsplit=1)[0]
     assert "stage verified joint undetermined unreproducible observed" in flat(proofs)
     assert "embedder 3 3 0 0 0" in flat(proofs)
     for proof, meaning in PROOFS.items():

@@ -105,8 +105,8 @@ def budget(bench: Bench, loss: Loss) -> Finding | None:
     else:
         return None
     observation = (
-        f"By the packer's own count {what}. The {len(chosen):,} that hold the evidence take "
-        f"{packing.needs(chosen):,}: another choice keeps it within the budget."
+        f"By the packer's own count {what}. What holds the evidence, {len(chosen):,} of the "
+        f"{len(record.given):,} chunks, takes {packing.needs(chosen):,}: another choice keeps it."
     )
     recovered = any(trial.ideal == ("packer",) and trial.recovered for trial in loss.verdict.trials)
     return Finding("packer.budget", observation, "proven" if recovered else "measured")

@@ -30,9 +30,9 @@ def missing_from_index(bench: Bench, loss: Loss) -> Finding | None:
         return None
     asked = "vector" if missed.by_vectors else "text"
     observation = (
-        f"Asked for all {missed.size:,} chunks, {missed.part.name} returns {len(missed.wide.rows):,} for the "
-        f"query and {len(missed.own.rows):,} for the chunk's own {asked}; {missed.chunk_id!r} is not among "
-        f"them, nor among the hits of any other query."
+        f"Asked for all {missed.size:,} chunks for the query, {missed.part.name} returns "
+        f"{len(missed.wide.rows):,} without {missed.chunk_id!r}. It is not among the "
+        f"{len(missed.own.rows):,} hits for its own {asked} either, nor among those of any other query."
     )
     return Finding("retriever.missing_from_index", observation, "measured")
 
@@ -106,9 +106,9 @@ def unreachable(bench: Bench, loss: Loss) -> Finding | None:
         if missed.own.rank_of(missed.position) is not None:
             return None
         return _unreached(missed, "text", missed.size, is_there=missed.was_seen)
+    by, is_shown = _metric(missed)
     if missed.rank_for_itself is not None or _is_stale(missed):
         return None
-    by, is_shown = missed.metric or (bench.similarity, False)
     if _exact_rank_for_itself(missed, by) > missed.n:
         return None
     return _unreached(
@@ -154,15 +154,13 @@ def approximate(bench: Bench, loss: Loss) -> Finding | None:
     if rank is not None:
         observation += f"it has it at rank {rank:,}"
     else:
-        lowest = missed.wide.scores.min(initial=np.inf)
-        observation += (
-            f"it returns {len(missed.wide.rows):,} without it, the last with a score of {lowest:.4g}, where it "
-            f"would score {missed.exact(by)[missed.position]:.4g}"
-        )
+        observation += f"it returns {len(missed.wide.rows):,} without it"
+        if len(missed.wide.rows):
+            observation += f", the last with a score of {missed.wide.scores[-1]:.4g}"
+        observation += f", where it would score {missed.exact(by)[missed.position]:.4g}"
     observation += f"; for its own vector it has it at rank {missed.rank_for_itself:,}."
-    return Finding(
-        "retriever.approximate", observation, "measured" if _is_passed_by(missed, by) else "suspected"
-    )
+    sureness: Sureness = "measured" if _is_passed_by(missed, by) else "suspected"
+    return Finding("retriever.approximate", observation, sureness)
 
 
 def _is_passed_by(missed: Missed, by: Similarity) -> bool:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from statistics import median
 
-import numpy as np
-
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.packing import needed_without_budget
-from ragdiag.diagnosis.evidence import Mask
+from ragdiag.diagnosis.evidence import Mask, QueryEvidence
 from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.records import Chunk, WholeDocument
 
@@ -20,7 +18,7 @@ __all__ = ["CODES", "code_of", "observe_loss"]
 
 
 def code_of(loss: Loss) -> str:
-    """The code of what the verdict calls the loss; of faults that mask each other what the ledger calls it."""
+    """The code of what the verdict calls the loss; where faults mask each other, of what the ledger does."""
     verdict = loss.verdict
     if verdict.cause == "oversize":  # whether the chunker or the embedder is to blame is not known
         return "chunker.oversize"
@@ -30,11 +28,7 @@ def code_of(loss: Loss) -> str:
 
 
 def observe_loss(bench: Bench, loss: Loss) -> Finding:
-    """The finding of that code.
-
-    Raises:
-        Void: a plug raised when it was asked for tokens.
-    """
+    """The finding of that code."""
     code = code_of(loss)
     mended = code in _MENDED_ALONE and loss.verdict.proof == "verified"
     return Finding(code, _OBSERVATIONS[code](bench, loss), "proven" if mended else "measured")
@@ -43,23 +37,28 @@ def observe_loss(bench: Bench, loss: Loss) -> Finding:
 # How much of the evidence
 
 
-def _held(loss: Loss, atoms: Mask) -> str:
+def _held(loss: Loss, evidence: QueryEvidence, atoms: Mask) -> str:
     """``40 of the evidence's 84 characters``: by the alternative that is covered best."""
-    unit = loss.unit
-    if any(isinstance(p, WholeDocument) for a in loss.query.evidence[unit.number].alternatives for p in a):
-        return f"{float(unit.evidence.coverage(atoms)[unit.number]):.0%} of the evidence"
-    best = max(unit.evidence.units[unit.number], key=lambda a: unit.evidence.share(a, atoms))
-    characters = round(unit.evidence.share(best, atoms) * best.size)
-    return f"{characters:,} of the evidence's {best.size:,} characters (whitespace not counted)"
+    number = loss.unit.number
+    best = max(evidence.units[number], key=lambda alternative: evidence.share(alternative, atoms))
+    held = round(evidence.share(best, atoms) * best.size)
+    if any(isinstance(p, WholeDocument) for a in loss.query.evidence[number].alternatives for p in a):
+        return "all of the evidence" if held == best.size else "not all of the evidence"
+    return f"{held:,} of the evidence's {best.size:,} characters (whitespace not counted)"
 
 
 def _held_by(loss: Loss, *chunks: int) -> str:
-    return _held(loss, loss.unit.evidence.mask_of(chunks))
+    evidence = loss.unit.evidence
+    return _held(loss, evidence, evidence.mask_of(chunks))
 
 
 def _all(bench: Bench) -> str:
     count = len(bench.trace.chunks)
     return f"{count:,} chunk{'s' * (count != 1)}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _rank(rank: int | None) -> str:
@@ -71,7 +70,7 @@ def _rank(rank: int | None) -> str:
 
 def _missing(bench: Bench, loss: Loss) -> str:
     count = len(bench.diagnosis.documents)
-    held = _held(loss, loss.unit.evidence.ingested)
+    held = _held(loss, loss.unit.evidence, loss.unit.evidence.ingested)
     return f"The {count:,} document{'s' * (count != 1)} hold {held}."
 
 
@@ -85,7 +84,9 @@ def _split(bench: Bench, loss: Loss) -> str:
     together = ""
     if loss.verdict.proof == "verified":
         together = "; with one chunk more, that holds it whole, the re-run delivered it"
-    return f"It lies in {len(carriers):,} of {_all(bench)}, of which one holds {_held_by(loss, most)}{together}."
+    return (
+        f"It lies in {len(carriers):,} of {_all(bench)}, of which one holds {_held_by(loss, most)}{together}."
+    )
 
 
 def _oversize(bench: Bench, loss: Loss) -> str:
@@ -98,12 +99,10 @@ def _oversize(bench: Bench, loss: Loss) -> str:
 
 
 def _truncated(bench: Bench, loss: Loss) -> str:
-    chunk = _longest(bench, loss)
-    embedder = bench.index.pipeline.embedder
-    [tokens] = bench.embedder_tokens([chunk.index_text])
+    chunk, limit = _longest(bench, loss), getattr(bench.index.pipeline.embedder, "max_tokens", 0)
     return (
-        f"The embedder reads {int(embedder.max_tokens):,} tokens of a text, and chunk {chunk.id!r} has "
-        f"{tokens:,}; {_where_exact(bench, loss)}."
+        f"The embedder reads {int(limit):,} tokens of a text, and in chunk {chunk.id!r} of "
+        f"{len(chunk.index_text):,} characters the evidence is beyond; {_where_exact(bench, loss)}."
     )
 
 
@@ -119,14 +118,14 @@ def _where_exact(bench: Bench, loss: Loss) -> str:
 
 
 def _ranked_low(bench: Bench, loss: Loss) -> str:
-    return f"{_where_exact(bench, loss).capitalize()}."
+    return _sentence(_where_exact(bench, loss))
 
 
 def _missed(bench: Bench, loss: Loss) -> str:
     hits = bench.trace.positions(bench.trace[loss.query.id].retrieved)
     found = f"the {len(hits):,} hits of the retriever hold {_held_by(loss, *hits)}"
     if bench.trace.similarity is None:
-        return f"{found[0].upper()}{found[1:]}."
+        return _sentence(found)
     exact = f"By the embedder's similarity the evidence is {_rank(loss.ranks.exact)} of {_all(bench)}"
     return f"{exact}; {found}."
 
@@ -134,11 +133,13 @@ def _missed(bench: Bench, loss: Loss) -> str:
 def _reordered(bench: Bench, loss: Loss) -> str:
     ranking, k = bench.trace[loss.query.id].ranking, bench.trace.top_k
     after = loss.ranks.reranked
-    moved = f"Before the reranker the evidence was {_rank(loss.ranks.retrieved)} of {len(ranking):,} candidates"
+    moved = (
+        f"Before the reranker the evidence was {_rank(loss.ranks.retrieved)} of {len(ranking):,} candidates"
+    )
     if after is None:
         return f"{moved}, after it {_rank(after)}; the top {k} go on."
     return (
-        f"{moved}, after it {_rank(after)}, with the score {ranking[after - 1].score:.4g}; the top {k} go on, "
+        f"{moved}, after it {_rank(after)} with the score {ranking[after - 1].score:.4g}; the top {k} go on, "
         f"down to {ranking[min(k, len(ranking)) - 1].score:.4g}."
     )
 
@@ -152,8 +153,7 @@ def _cut(bench: Bench, loss: Loss) -> str:
         if (whole := bench.chunk(bench.trace.position[chunk.id])).spans != chunk.spans
         and bench.trace.position[chunk.id] in loss.unit.carried
     ]
-    covered = evidence.coverage(evidence.context)[loss.unit.number]
-    return f"The context has {', '.join(shares)}, and with them {covered:.0%} of the evidence."
+    return f"The context has {', '.join(shares)}, and with them {_held(loss, evidence, evidence.context)}."
 
 
 def _dropped(bench: Bench, loss: Loss) -> str:
@@ -162,16 +162,16 @@ def _dropped(bench: Bench, loss: Loss) -> str:
     kept = {bench.trace.position[chunk.id] for chunk in record.context}
     lost = [f"{given.index(p) + 1:,}" for p in given if p in loss.unit.carried and p not in kept]
     return (
-        f"Of {len(given):,} chunks the packer kept {len(kept):,}; of those that hold the evidence it left out "
-        f"rank {' and '.join(lost)}."
+        f"Of {len(given):,} chunks the packer kept {len(kept):,}, and left out what holds the evidence: rank "
+        f"{' and '.join(lost)}."
     )
 
 
 def _too_many_chunks(bench: Bench, loss: Loss) -> str:
-    carriers = loss.unit.carriers(chunker=False)
+    carriers, best = loss.unit.carriers(chunker=False), needed_without_budget(loss)
     if loss.unit.fits:
-        return f"k is {bench.trace.top_k:,}. {_compete(loss)}"
-    best = needed_without_budget(loss)
+        needs = f"What holds the evidence takes {len(best):,} of the {bench.trace.top_k:,} places."
+        return f"{needs} {_compete(loss)}"
     return (
         f"It lies in {len(carriers):,} of {_all(bench)}; the best {len(best):,} of them, k being "
         f"{bench.trace.top_k:,}, hold {_held_by(loss, *best)}."
@@ -179,19 +179,15 @@ def _too_many_chunks(bench: Bench, loss: Loss) -> str:
 
 
 def _too_many_tokens(bench: Bench, loss: Loss) -> str:
-    unit, limit = loss.unit, bench.trace.budget or 0
-    if unit.fits:
-        return f"The budget is {limit:,} tokens. {_compete(loss)}"
     best = needed_without_budget(loss)
-    count = len(best)
-    return (
-        f"The {count:,} chunk{'s' * (count != 1)} that hold the evidence take {sum(map(unit.tokens, best)):,} "
-        f"tokens, the budget is {limit:,}."
-    )
+    tokens, limit = sum(map(loss.unit.tokens, best)), bench.trace.budget or 0
+    needs = f"What holds the evidence, {len(best):,} of {_all(bench)}, takes {tokens:,} tokens of {limit:,}."
+    return f"{needs} {_compete(loss)}" if loss.unit.fits else needs
 
 
 def _compete(loss: Loss) -> str:
-    return f"It would fit alone, but not beside what the query's {len(loss.query.evidence):,} units need."
+    count = len(loss.query.evidence)
+    return f"It would fit alone, and does not beside all that the query's {count:,} units need."
 
 
 _OBSERVATIONS: Mapping[str, Callable[[Bench, Loss], str]] = {

@@ -40,7 +40,7 @@ _SLACK = 1.1
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One query's chunks by position: those given, best first, and those kept, as they stand in the context."""
+    """One query's chunks by position: those given, best first, and those kept, as the context has them."""
 
     query_id: str
     given: tuple[int, ...]
@@ -187,13 +187,15 @@ class Limit:
 
     def __str__(self) -> str:
         return (
-            f"At no query does it keep more than {self.most:,} {self.unit}, and with a chunk that it left out "
-            f"({self.drops:,} over all queries) it would have kept {self.least:,} or more"
+            f"At no query does it keep more than {self.most:,} {self.unit}, and with any of the "
+            f"{self.drops:,} chunks that it left out these would have been {self.least:,} or more"
         )
 
 
 def find_limit(bench: Bench) -> Limit | None:
     """The limit that the packer seems to keep to, in the unit that tells best; None in no unit.
+
+    That is the one in which the declared budget would be such a limit, else that with the widest gap.
 
     Raises:
         Void: a plug raised when it was asked for tokens.
@@ -204,7 +206,13 @@ def find_limit(bench: Bench) -> Limit | None:
 def _find_limit(bench: Bench) -> Limit | None:
     limits = (_limit_in(bench, unit, count) for unit, count in _counters(bench))
     told = [limit for limit in limits if limit is not None and limit.most <= _SLACK * limit.least]
-    return max(told, key=lambda limit: limit.least / max(limit.most, 1), default=None)
+    declared = bench.trace.budget
+
+    def tells(limit: Limit) -> tuple[bool, float]:
+        is_declared = declared is not None and limit.most <= declared < limit.least
+        return is_declared, limit.least / max(limit.most, 1)
+
+    return max(told, key=tells, default=None)
 
 
 def _counters(bench: Bench) -> Iterator[tuple[str, _Count]]:

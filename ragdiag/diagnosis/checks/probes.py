@@ -16,24 +16,20 @@ from numpy.typing import NDArray
 from ragdiag.diagnosis.checks.arms import Part, parts
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import NotApplicable
+from ragdiag.diagnosis.checks.listings import Listing, shown_metric
 from ragdiag.diagnosis.geometry import find_itself
 from ragdiag.records import Hit, Query, Request
-from ragdiag.stages.protocols import Searcher, Similarity, uses_vectors
+from ragdiag.stages.protocols import Similarity, uses_vectors
 from ragdiag.stages.similarity import exact_scores
 
-__all__ = ["Listing", "Missed", "complete", "look_for"]
+__all__ = ["Missed", "complete", "look_for"]
 
 _T = TypeVar("_T")
 
-# Scores are exact where they differ by no more than this share of their range: float32 stays far below, and
-# a looser one would tell metrics no more apart, since all score chunks alike that are far from the query.
-_EXACT = 1e-4
-# A smaller difference, as a share of that range, hardly moves a rank.
+# A smaller difference, as a share of the range of a query's scores, hardly moves a rank.
 _HARDLY = 0.01
-# The difference is that of the best quarter: an index of which most is wrong still shows what it computes.
-_BEST = 25
-# With fewer hits any metric may fit by chance.
-_TO_TELL = 5
+# The hits of so many queries are enough to tell a metric.
+_TO_LEARN = 100
 
 
 def complete(loss: Loss, positions: Sequence[int]) -> bool:
@@ -41,30 +37,6 @@ def complete(loss: Loss, positions: Sequence[int]) -> bool:
     unit = loss.unit
     atoms = unit.evidence.mask_of(positions)
     return bool(unit.evidence.coverage(atoms)[unit.number] >= unit.min_coverage)
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """All that an index returns for one vector or text, asked for as many hits as there are chunks.
-
-    Attributes:
-        rows: the chunks, best first.
-        scores: theirs.
-    """
-
-    rows: NDArray[np.intp]
-    scores: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, bench: Bench, hits: Sequence[Hit]) -> Listing:
-        """The hits, kept in little room."""
-        rows = np.array(bench.trace.positions(hits), dtype=np.intp)
-        return cls(rows, np.array([hit.score for hit in hits], dtype=np.float64))
-
-    def rank_of(self, position: int) -> int | None:
-        """The rank (from 1) of a chunk; None where it is not among the hits."""
-        found = np.flatnonzero(self.rows == position)
-        return int(found[0]) + 1 if len(found) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +88,10 @@ class Missed:
     def hits_of(self, part: Part) -> Listing:
         """What a part of the retriever returns for the query without its filter, n hits at most."""
         if part is parts(self.bench) and not self.query.filter:
-            return Listing.of(self.bench, self.bench.trace[self.query.id].retrieved)
+            return Listing.of(self.bench.trace, self.bench.trace[self.query.id].retrieved)
 
         def search() -> Listing:
-            return Listing.of(self.bench, self.bench.search_in(part.searcher, self.request, self.n))
+            return Listing.of(self.bench.trace, self.bench.search_in(part.searcher, self.request, self.n))
 
         return self._once(("hits", self.query.id, part), search)
 
@@ -137,22 +109,40 @@ class Missed:
     @property
     def wide(self) -> Listing:
         """The query's hits where all chunks are asked for."""
-        return self._once(("wide", self.query.id), lambda: self._list(self.request))
+
+        def search() -> Listing:
+            hits = self.bench.search_in(self.part.searcher, self.request, self.size)
+            return Listing.of(self.bench.trace, hits)
+
+        return self._once(("wide", self.query.id), search)
 
     @property
     def own(self) -> Listing:
-        """The hits for the chunk's own vector and text, where all chunks are asked for."""
-        return self._once(("own", self.position), lambda: self._list(self._for_itself))
+        """The hits for the chunk's own vector, n at most, or for its own text, as many as there are chunks.
+
+        By its vector it is among the first, where the index holds it; by words longer texts may come before.
+        """
+        return Listing.of(self.bench.trace, self._own)
 
     @property
     def rank_for_itself(self) -> int | None:
-        """The rank of the chunk, or of one like it, for its own vector and text; None where not within n."""
-        trace, asked = self.bench.trace, _Counted(self.bench, self.part.searcher)
+        """The rank of the chunk, or of one like it, among those hits; None where they have neither."""
+        trace, known = self.bench.trace, _Known(self._own)
 
         def find() -> int | None:
-            return find_itself(asked, trace.chunks, trace.vectors, [self.position], self.n)[0]
+            return find_itself(known, trace.chunks, trace.vectors, [self.position], self.n)[0]
 
         return self._once(("for itself", self.position), find)
+
+    @property
+    def _own(self) -> tuple[Hit, ...]:
+        chunk, vectors = self.bench.chunk(self.position), self.bench.trace.vectors
+        vector = None if vectors is None else vectors[self.position]
+        request = Request(chunk.id, chunk.index_text, vector)
+        n = self.n if self.by_vectors else self.size
+        return self._once(
+            ("own", self.position), lambda: self.bench.search_in(self.part.searcher, request, n)
+        )
 
     @property
     def metric(self) -> tuple[Similarity, bool] | None:
@@ -161,15 +151,20 @@ class Missed:
         Scores show it where those of a quarter of the hits are the exact ones of that metric; else, as where
         vectors are compressed, what the retriever declares is believed.
         """
-        return self._once(("metric", self.query.id), self._find_metric)
+        if parts(self.bench).arms:
+            return self._once(("metric", self.query.id), lambda: self._find_metric([(self.query, self.wide)]))
+        trace, run = self.bench.trace, self.bench.diagnosis.queries[:_TO_LEARN]
+        hits = ((query, Listing.of(trace, trace[query.id].retrieved)) for query in run)
+        return self._once(("metric",), lambda: self._find_metric(list(hits)))
 
-    def _find_metric(self) -> tuple[Similarity, bool] | None:
+    def _find_metric(self, listings: Sequence[tuple[Query, Listing]]) -> tuple[Similarity, bool] | None:
+        bench = self.bench
         declared: Similarity | None = getattr(self.part.retriever, "metric", None)
-        order = [declared, self.bench.similarity, "cosine", "dot", "l2"]
-        for metric in dict.fromkeys(m for m in order if m is not None):
-            apart = np.abs(self.exact(metric)[self.wide.rows] - self.wide.scores)
-            if len(apart) >= _TO_TELL and np.percentile(apart, _BEST) <= _EXACT * self._range:
-                return metric, True
+        asked = [(bench.query_vector(query), listing) for query, listing in listings]
+        first = [metric for metric in (declared, bench.similarity) if metric is not None]
+        shown = shown_metric(asked, bench.vectors, first)
+        if shown is not None:
+            return shown, True
         return None if declared is None else (declared, False)
 
     def exact(self, metric: Similarity) -> NDArray[np.float64]:
@@ -249,27 +244,18 @@ class Missed:
                 seen[replace(self, loss=loss).wide.rows] = True
         return seen
 
-    @property
-    def _for_itself(self) -> Request:
-        chunk, vectors = self.bench.chunk(self.position), self.bench.trace.vectors
-        return Request(chunk.id, chunk.index_text, None if vectors is None else vectors[self.position])
-
-    def _list(self, request: Request) -> Listing:
-        return Listing.of(self.bench, self.bench.search_in(self.part.searcher, request, self.size))
-
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], _T]) -> _T:
         return self.bench.once(("probe", *key), make)
 
 
 @dataclass(frozen=True, eq=False)
-class _Counted:
-    """An index whose searches are counted, and voided where it raises."""
+class _Known:
+    """Hits that were found before."""
 
-    bench: Bench
-    searcher: Searcher
+    hits: Sequence[Hit]
 
-    def search(self, requests: Sequence[Request], n: int) -> list[tuple[Hit, ...]]:
-        return [self.bench.search_in(self.searcher, request, n) for request in requests]
+    def search(self, requests: Sequence[Request], n: int) -> list[Sequence[Hit]]:  # noqa: ARG002
+        return [self.hits for _ in requests]
 
 
 def look_for(bench: Bench, loss: Loss) -> Missed:

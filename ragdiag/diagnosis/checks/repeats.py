@@ -18,6 +18,9 @@ from ragdiag.stages.retrievers.bm25 import tokenize_words
 
 __all__ = ["Repeat", "find_repeat"]
 
+# Sentences of one language share a fifth of their words or so, for they are function words.
+_LEAST_SHARED = 1 / 3
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -58,23 +61,24 @@ def _find(bench: Bench, loss: Loss) -> Repeat | None:
         if not _keeps(bench, loss, [chunk], chunk):
             continue
         rest = [other for other in record.given if other != chunk]
-        beside = [other for other in rest if _keeps(bench, loss, [other, chunk], chunk)]
+        beside = [other for other in rest if _keeps(bench, loss, [other, chunk], other, chunk)]
         before = [p for p in record.given[: record.given.index(chunk)] if p in record.kept]
         repeated = [other for other in before if other not in beside]
         if not repeated:
             continue
-        shared = {other: len(_words(bench, chunk) & _words(bench, other)) for other in rest}
+        words = _words(bench, chunk)
+        shared = {other: len(words & _words(bench, other)) for other in rest}
         of = max(repeated, key=lambda other: shared[other])
-        # It is kept beside a text as long, so room is not what it lacks, and beside none that is more alike.
+        # It is kept beside a text as long, so that room is not what it lacks, and beside none more like it.
         if not any(len(bench.chunk(other).text) >= len(bench.chunk(of).text) for other in beside):
             continue
-        if any(shared[other] > shared[of] for other in beside):
+        if shared[of] < max(_LEAST_SHARED * len(words), *(shared[other] for other in beside)):
             continue
         return Repeat(
             chunk=bench.chunk(chunk).id,
             of=bench.chunk(of).id,
             shared=shared[of],
-            words=len(_words(bench, chunk)),
+            words=len(words),
             beside=len(beside),
             others=len(rest) - len(repeated),
             comes_back=_delivers(bench, loss, [p for p in record.given if p not in repeated]),
@@ -82,9 +86,10 @@ def _find(bench: Bench, loss: Loss) -> Repeat | None:
     return None
 
 
-def _keeps(bench: Bench, loss: Loss, given: Sequence[int], position: int) -> bool:
-    """Whether the packer keeps a chunk of those that it is given."""
-    return bench.chunk(position).id in {chunk.id for chunk in _packed(bench, loss, given)}
+def _keeps(bench: Bench, loss: Loss, given: Sequence[int], *positions: int) -> bool:
+    """Whether the packer keeps some chunks of those that it is given."""
+    kept = {chunk.id for chunk in _packed(bench, loss, given)}
+    return all(bench.chunk(position).id in kept for position in positions)
 
 
 def _delivers(bench: Bench, loss: Loss, given: Sequence[int]) -> bool:

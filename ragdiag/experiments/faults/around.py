@@ -1,6 +1,6 @@
 """What a broken plug passes on of what the plug inside it declares, so that it is taken for that one.
 
-A declaration that the inner plug lacks is lacking in the broken one too.
+A declaration that the inner plug lacks is lacking in the broken one too. A chunker has nothing to declare.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from ragdiag.records import Chunk, Hit, Request
 from ragdiag.stages.protocols import (
-    Chunker,
     Embedder,
     Packer,
     Reranker,
@@ -23,21 +22,12 @@ from ragdiag.stages.protocols import (
     uses_vectors,
 )
 
-__all__ = ["AroundChunker", "AroundEmbedder", "AroundPacker", "AroundReranker", "AroundRetriever"]
+__all__ = ["AroundEmbedder", "AroundPacker", "AroundReranker", "AroundRetriever"]
 
 
 def _passed_on(name: str) -> Any:
     """A declaration of the inner plug, as one's own; an AttributeError where there is none."""
     return property(lambda plug: getattr(plug.inner, name))
-
-
-@dataclass(frozen=True)
-class AroundChunker:
-    """Around a chunker, which may say what its sizes are."""
-
-    inner: Chunker
-
-    unit = _passed_on("unit")
 
 
 @dataclass(frozen=True)

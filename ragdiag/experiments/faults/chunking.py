@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, pairwise
 
 from ragdiag.errors import ConfigError
-from ragdiag.experiments.faults.around import AroundChunker
 from ragdiag.experiments.faults.fault import Aim, Case, Fault
 from ragdiag.experiments.faults.marks import Marks
 from ragdiag.records import Chunk, Document, Span
+from ragdiag.stages.protocols import Chunker
 
 __all__ = ["FAULTS"]
 
@@ -50,7 +50,6 @@ class _FixedSplit:
     """As many characters a chunk, wherever that cuts."""
 
     size: int
-    unit = "characters"
 
     def chunk(self, document: Document) -> list[Chunk]:
         length = len(document.text)
@@ -63,9 +62,10 @@ def _fixed_split(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _SplitEvidence(AroundChunker):
+class _SplitEvidence:
     """Chunks with marked evidence are cut at its middle."""
 
+    inner: Chunker
     marks: Marks = field(repr=False)
 
     def chunk(self, document: Document) -> list[Chunk]:
@@ -89,9 +89,10 @@ def _split_evidence(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _LastChunkDropped(AroundChunker):
+class _LastChunkDropped:
     """The last chunks of each document are forgotten, but never the first one."""
 
+    inner: Chunker
     forgotten: int
 
     def chunk(self, document: Document) -> Sequence[Chunk]:
@@ -104,9 +105,10 @@ def _last_chunk_dropped(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _MinimumLength(AroundChunker):
+class _MinimumLength:
     """Chunks that are shorter are taken for headings or rests, and dropped."""
 
+    inner: Chunker
     least: int
 
     def chunk(self, document: Document) -> list[Chunk]:
@@ -118,16 +120,17 @@ def _minimum_length(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _TinyChunks(AroundChunker):
+class _TinyChunks:
     """Each chunk is cut on, at spaces, into pieces that are too small to say anything."""
 
-    size: int
+    inner: Chunker
+    most: int
 
     def chunk(self, document: Document) -> list[Chunk]:
         return [
             piece
             for chunk in self.inner.chunk(document)
-            for piece in _cut(document, chunk, _ends(document.text, chunk.spans, self.size))
+            for piece in _cut(document, chunk, _ends(document.text, chunk.spans, self.most))
         ]
 
 
@@ -151,9 +154,10 @@ def _tiny_chunks(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _OversizeChunks(AroundChunker):
+class _OversizeChunks:
     """Neighboring chunks are joined, with all that stands between them."""
 
+    inner: Chunker
     joined: int
 
     def chunk(self, document: Document) -> list[Chunk]:
@@ -175,8 +179,10 @@ def _oversize_chunks(case: Case, aim: Aim) -> Case:
 
 
 @dataclass(frozen=True)
-class _HeadingStripped(AroundChunker):
+class _HeadingStripped:
     """Chunks are indexed by what they deliver, without the heading or context that belongs to it."""
+
+    inner: Chunker
 
     def chunk(self, document: Document) -> list[Chunk]:
         return [replace(chunk, index_text=chunk.text) for chunk in self.inner.chunk(document)]

@@ -84,6 +84,9 @@ class _InputTruncated(AroundEmbedder):
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         return self.inner.embed_documents([self._beginning(text) for text in texts])
 
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self.inner.embed_queries([self._beginning(text) for text in texts])
+
     def _beginning(self, text: str) -> str:
         found = list(re.finditer(r"\S+", text))
         return text[: found[self.words - 1].end()] if len(found) > self.words else text
@@ -95,29 +98,26 @@ def _input_truncated(case: Case, aim: Aim) -> Case:
 
 @dataclass(frozen=True)
 class _Masked(AroundEmbedder):
-    """Does not see some of the words of texts with marked evidence."""
+    """Does not see the capitalized words, or those with digits, of texts with marked evidence."""
 
     marks: Marks = field(repr=False)
-    seen: Callable[[str], str]
+    unseen: Literal["names", "numbers"]
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        return self.inner.embed_documents([self.seen(t) if self.marks.touch(t) else t for t in texts])
+        return self.inner.embed_documents([self._seen(t) if self.marks.touch(t) else t for t in texts])
 
-
-def _without_entities(text: str) -> str:
-    return re.sub(r"\w[\w'-]*", lambda word: "" if word[0][0].isupper() else word[0], text)
-
-
-def _without_numbers(text: str) -> str:
-    return re.sub(r"\S*\d\S*", "", text)
+    def _seen(self, text: str) -> str:
+        if self.unseen == "numbers":
+            return re.sub(r"\S*\d\S*", "", text)
+        return re.sub(r"\w[\w'-]*", lambda word: "" if word[0][0].isupper() else word[0], text)
 
 
 def _entity_masked(case: Case, aim: Aim) -> Case:
-    return case.using(embedder=_Masked(_embedder(case), aim.marks, _without_entities))
+    return case.using(embedder=_Masked(_embedder(case), aim.marks, "names"))
 
 
 def _numbers_masked(case: Case, aim: Aim) -> Case:
-    return case.using(embedder=_Masked(_embedder(case), aim.marks, _without_numbers))
+    return case.using(embedder=_Masked(_embedder(case), aim.marks, "numbers"))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -49,38 +50,34 @@ def _duplicate_ids(case: Case, aim: Aim) -> Case:
 
 @dataclass(frozen=True)
 class _OtherVectors(AroundRetriever):
-    """An index that holds other vectors than the embedder's for the chunks with marked evidence."""
+    """An index that holds other vectors than the embedder's for the chunks with marked evidence.
+
+    They are those of what once stood in the chunk's place, to each text its own; or those that another
+    version of the model makes.
+    """
 
     marks: Marks = field(repr=False)
-    other: Callable[[Vectors, str], Vectors]
+    made_from: Literal["older text", "another version"]
 
     def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> Searcher:
         if vectors is not None:
             vectors = np.array(vectors, np.float32)
             for row, chunk in enumerate(chunks):
                 if self.marks.touch(chunk.text):
-                    vectors[row] = self.other(vectors[row : row + 1], chunk.index_text)[0]
+                    seed = checksum(chunk.index_text, "older") if self.made_from == "older text" else _VERSION
+                    vectors[row] = turned(vectors[row : row + 1], 1.0, seed)[0]
         return self.index(chunks, vectors)
-
-
-def _of_an_older_text(vector: Vectors, text: str) -> Vectors:
-    """What once stood in the place of a text: to each text its own, which has nothing to do with it."""
-    return turned(vector, 1.0, checksum(text, "older text"))
-
-
-def _of_another_version(vector: Vectors, text: str) -> Vectors:  # noqa: ARG001
-    return turned(vector, 1.0, _VERSION)
 
 
 _VERSION = 11  # of the model that made some of the vectors
 
 
 def _stale_vectors(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, _of_an_older_text))
+    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, "older text"))
 
 
 def _mixed_versions(case: Case, aim: Aim) -> Case:
-    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, _of_another_version))
+    return case.using(retriever=_OtherVectors(case.pipeline.retriever, aim.marks, "another version"))
 
 
 FAULTS = (

@@ -27,7 +27,8 @@ def causes_html(summary: Summary) -> list[Html]:
     return [
         section(
             TITLE,
-            table(causes.legend, columns, [_row(row) for row in causes.rows], kind="causes"),
+            table("What costs most comes first.", columns, [_row(row) for row in causes.rows], kind="causes"),
+            element("p", causes.legend, kind="muted"),
             *([element("ul", *notes, kind="notes")] if notes else []),
         )
     ]

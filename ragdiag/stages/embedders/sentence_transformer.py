@@ -189,11 +189,11 @@ class SentenceTransformerEmbedder:
     def unused_prompts(self) -> dict[Side, str]:
         """The prompts that the model was trained with, of those sides before which none is put.
 
-        They are what the model's configuration names, else what is known of its family by its name.
+        They are what the model's configuration names; where it names none, what is known of its family.
         """
-        family = prompts_of_family(self._model_name)
-        trained = {side: own or family.get(side, "") for side, own in self._own_prompts.items()}
-        return {side: prompt for side, prompt in trained.items() if prompt and not self.prompts[side]}
+        own = {side: prompt for side, prompt in self._own_prompts.items() if prompt}
+        trained = own or prompts_of_family(self._model_name)
+        return {side: prompt for side, prompt in trained.items() if not self.prompts[side]}
 
     @cached_property
     def _own_prompts(self) -> dict[Side, str]:

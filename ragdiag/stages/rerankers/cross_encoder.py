@@ -91,6 +91,22 @@ class CrossEncoderReranker:
         score_of = dict(zip(distinct, self._score_pairs(asked, distinct), strict=True))
         return [score_of[text] for text in clean]
 
+    @property
+    def max_tokens(self) -> int | None:
+        """The input limit of query and text together, special tokens included; None for none."""
+        model = self._checked
+        # Renamed in sentence-transformers 6.
+        limit = model.max_seq_length if hasattr(model, "max_seq_length") else model.max_length
+        return None if limit is None else int(limit)
+
+    def count_pair_tokens(self, query: str, texts: Sequence[str]) -> list[int]:
+        """The tokens of the query with each text, none cut off, special tokens included."""
+        [asked], clean = encodable([query]), encodable(texts)
+        pairs = (
+            self._checked.tokenizer([asked] * len(clean), clean, verbose=False)["input_ids"] if clean else []
+        )
+        return [len(tokens) for tokens in pairs]
+
     def _score_pairs(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
             return []

@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faults.broken_stages import ForeignEmbedder, NoisyEmbedder
+from faults.broken_stages import DroppingChunker, ForeignEmbedder, HoleyChunker, NoisyEmbedder
 from faults.laboratory import WordEmbedder, examine, laboratory
+from hypothesis import given
+from hypothesis import strategies as st
 from plugs import CutChunker, TableEmbedder, WholeChunker
 
 from ragdiag import Diagnosis, ExactRetriever, Pipeline, diagnose
 from ragdiag.diagnosis.checks.check import CheckOutcome
+from ragdiag.diagnosis.checks.examine import CHECKS
+from ragdiag.diagnosis.checks.places import rank_among
 from ragdiag.records import Document, Evidence, Query, Span
 from ragdiag.stages.protocols import Similarity
 
 DIMENSIONS = 160
+CODES = {check.code for check in CHECKS if check.at == ("embedder",)}
 QUERY = 0  # the dimension of the query, where there is one
 GOLD = "The lighthouse keeper retired in spring."
 
@@ -76,11 +81,11 @@ def one_query(vectors: Mapping[str, np.ndarray[Any, Any]], *, n: int, **options:
 
 
 def found(diagnosis: Diagnosis, unit: int = 0) -> dict[str, str]:
-    """What was found at a lost unit: the observation by code."""
+    """What these checks found at a lost unit: the observation by code."""
     verdict = diagnosis.verdicts[unit]
     assert verdict is not None, "it is lost"
     assert verdict.stage == "embedder"
-    return {finding.code: finding.observation for finding in verdict.findings}
+    return {f.code: f.observation for f in verdict.findings if f.code in CODES}
 
 
 def outcome(diagnosis: Diagnosis, code: str) -> CheckOutcome:
@@ -173,9 +178,9 @@ def test_near_copies_of_its_own_chunk_are_told_from_other_repeats() -> None:
     diagnosis = one_query(vectors, n=2)
     assert found(diagnosis) == {
         "embedder.near_duplicates": (
-            "It has rank 7 of 17 chunks, 2 candidates; 5 of the 6 before it are near-copies of it without "
-            "the evidence (cosine >= 0.95, half of the words shared), the first at rank 2. Without them it would "
-            "have rank 2."
+            "It has rank 7 of 17 chunks, 2 candidates; 5 of the 6 before it are near-copies of it "
+            "without the evidence (cosine >= 0.95, half of the words shared), the first at rank 2. "
+            "Without them it would have rank 2."
         )
     }
     assert diagnosis.failures["cause"].tolist() == ["near_duplicates"]
@@ -331,7 +336,7 @@ def test_every_rank_is_that_of_the_exact_search(embedder: Any) -> None:
         [v for v in diagnosis.verdicts if v], diagnosis.failures["rank_exact"], strict=True
     ):
         for finding in verdict.findings:
-            if finding.stage == "embedder":
+            if finding.code in CODES:
                 [said] = re.findall(
                     r"[Ii]t has rank ([\d,]+) of 144 chunks, 12 candidates", finding.observation
                 )
@@ -362,14 +367,11 @@ def test_of_overlapping_chunks_that_each_hold_the_evidence_the_first_counts() ->
     assert found(diagnosis)["embedder.depth"].startswith("It has rank 3 of 4 chunks")
 
 
-def test_evidence_in_two_chunks_has_the_rank_of_the_later_one() -> None:
-    diagnosis = line((0, 12), (12, 24), (40, 50), (50, 60), n=2, order=[0, 2, 3, 1])
-    [verdict] = [v for v in diagnosis.verdicts if v is not None]
-    assert [f.observation for f in verdict.findings if f.code == "embedder.depth"] == (
-        ["It has rank 4 of 4 chunks, 2 candidates: 4 candidates would hold it."]
-        if "embedder" in verdict.blamed
-        else []
-    )
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.data())
+def test_several_chunks_have_the_rank_of_the_last_one(scores: list[int], data: st.DataObject) -> None:
+    rows = data.draw(st.sets(st.integers(0, len(scores) - 1), min_size=1))
+    order = sorted(range(len(scores)), key=lambda row: (-scores[row], row))
+    assert rank_among(np.array(scores, float), sorted(rows)) == 1 + max(order.index(row) for row in rows)
 
 
 def test_what_the_embedder_does_not_read_is_called_by_nothing_else() -> None:
@@ -377,4 +379,28 @@ def test_what_the_embedder_does_not_read_is_called_by_nothing_else() -> None:
     diagnosis = examine(laboratory("paragraphs", 0, at_most=1).using(embedder=WordEmbedder(max_tokens=14)))
     truncated = [v for v in diagnosis.verdicts if v is not None and v.cause == "truncated"]
     assert truncated
-    assert [v.findings for v in truncated if any(f.stage == "embedder" for f in v.findings)] == []
+    assert [f for v in truncated for f in v.findings if f.code in CODES] == []
+
+
+def test_where_the_embedder_is_one_of_two_to_blame_its_own_ranks_are_looked_at() -> None:
+    """The chunks lack some words and are among the candidates; whole, they would have a vector of noise."""
+    healthy = laboratory("full", 0)
+    marked = healthy.some_keys(0.3, 0)
+    dropped = frozenset(fact.values[1] for fact in healthy.facts.values() if fact.key in marked)
+    broken = healthy.using(chunker=HoleyChunker(marked), embedder=NoisyEmbedder(marked=dropped))
+    diagnosis = examine(broken)
+    both = [v for v in diagnosis.verdicts if v is not None and v.blamed == ("chunker", "embedder")]
+    assert len(both) >= 3
+    assert [f for v in both for f in v.findings if f.code in CODES] == []
+    assert outcome(diagnosis, "embedder.depth").looked_at == len(both)
+
+
+def test_where_no_chunk_holds_the_evidence_there_is_no_rank_to_look_at() -> None:
+    healthy = laboratory("full", 0)
+    marked = healthy.some_keys(0.3, 0)
+    broken = healthy.using(chunker=DroppingChunker(marked), embedder=NoisyEmbedder(marked=marked))
+    diagnosis = examine(broken)
+    assert any(v is not None and v.blamed == ("chunker", "embedder") for v in diagnosis.verdicts)
+    assert outcome(diagnosis, "embedder.depth") == CheckOutcome(
+        "embedder.depth", "not applicable", 0, 0, "no chunk holds any of the evidence"
+    )
