@@ -20,6 +20,19 @@ __all__ = ["UNIDENTIFIABLE", "Outcomes", "UnitRecord", "class_of", "run_trial"]
 SHARE = 0.3
 """Of the units, for faults that hit a share: two faults then mask each other at about 9% of them."""
 
+_OF_DOCUMENTS = ("dropped_documents", "truncated_documents", "near_duplicate_flood")
+
+SEVERITIES = {
+    # These add or leave out whole documents, and other units with them: their usual share is enough.
+    **{
+        name: FAULTS[name].severity
+        for name in ("dropped_documents", "truncated_documents", "near_duplicate_flood")
+    },
+    "fixed_split": 500,  # as long as the healthy chunks: it is the place of the cut that is wrong
+    "small_budget": 0.05,  # so small that no usual chunk fits: else another packer could still make do with it
+}
+"""Of other faults than those with `SHARE`, where it is not the usual one."""
+
 UNIDENTIFIABLE = {
     "oversize": (
         "Joined chunks dilute what one vector says: a better embedder would mend it as a better chunker "
@@ -80,7 +93,7 @@ class Outcomes:
 def fault_named(name: str) -> Fault:
     """A fault at the benchmark's severity."""
     fault = FAULTS[name]
-    return fault.at(SHARE) if fault.reach == "share" else fault
+    return fault.at(SEVERITIES.get(name, SHARE if fault.reach == "share" else fault.severity))
 
 
 def run_trial(

@@ -184,8 +184,9 @@ class Index:
 
     @property
     def _vector_of_text(self) -> Mapping[str, NDArray[np.float32]]:
-        vectors = () if self.vectors is None else self.vectors
-        return {chunk.index_text: vector for chunk, vector in zip(self.chunks, vectors, strict=False)}
+        if self.vectors is None:
+            return {}
+        return dict(zip((chunk.index_text for chunk in self.chunks), self.vectors, strict=True))
 
     @cached_property
     def documents_by_id(self) -> Mapping[str, Document]:
@@ -248,7 +249,7 @@ def check_unique(what: str, ids: Sequence[str]) -> None:
 def _embed_chunks(
     pipeline: Pipeline, chunks: Sequence[Chunk], known: Mapping[str, NDArray[np.float32]], costs: Costs
 ) -> Vectors | None:
-    """A vector a chunk, None without an embedder; each distinct text whose vector is not known is embedded."""
+    """A vector a chunk, or None without an embedder; texts whose vectors are not known are embedded once."""
     if pipeline.embedder is None:
         return None
     similarity_of(pipeline.embedder)  # what it may not declare is refused before it is paid for

@@ -201,10 +201,10 @@ def test_every_mistake_is_found_and_the_sensible_pipeline_is_blamed_less() -> No
 
     for stage, causes in {
         "chunker": {"split", "masked"},
-        "embedder": {"ranked_low"},
-        "retriever": {"missed"},
+        "embedder": {"ranked_low", "depth", "lexical_gap", "orphan_context", "crowding"},
+        "retriever": {"approximate"},
         "capacity": {"budget"},
-        "packer": {"dropped", "cut"},
+        "packer": {"budget", "dropped", "cut"},
     }.items():
         assert proven(mistaken, stage, causes) > proven(sensible, stage, causes), stage
     assert mistaken.failures["cause"].eq("split").any()

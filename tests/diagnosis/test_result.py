@@ -133,6 +133,9 @@ FAILURE_TYPES = {
     "tied": "bool",
     "observed": "object",
     "reason": "object",
+    "observation": "object",
+    "remedy": "object",
+    "findings": "object",
     "query": "object",
     "evidence": "object",
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
+from plugs import AnyChunker
 
 from ragdiag import (
     BM25Retriever,
@@ -26,7 +28,7 @@ from ragdiag.demo import demo_data
 from ragdiag.diagnosis.checks.catalog import CAUSES
 from ragdiag.experiments.faults import FAULTS, Case, Planted, Unit, plant
 from ragdiag.experiments.faults.truth import delivered_by, delivered_units
-from ragdiag.stages.protocols import STAGES
+from ragdiag.stages.protocols import STAGES, Vectors
 from ragdiag.testing import (
     check_chunker,
     check_embedder,
@@ -101,6 +103,20 @@ PAIRS = (
 )
 
 
+class RememberingEmbedder:
+    """The static model, which is given each text once: the same few are embedded for every fault."""
+
+    def __init__(self) -> None:
+        self._model = StaticEmbedder()
+        self._vector = cache(lambda text: self._model.embed_documents([text])[0])
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        return np.array([self._vector(text) for text in texts], np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self.embed_documents(texts)
+
+
 @cache
 def handbook() -> Case:
     """A third of the handbook, asked by what a pipeline with every stage finds in it."""
@@ -109,8 +125,8 @@ def handbook() -> Case:
     ids = {document.id for document in some}
     words = StaticEmbedder()
     pipeline = Pipeline(
-        chunker=MarkdownChunker(size=400, heading_path=True),
-        embedder=words,
+        chunker=AnyChunker(cache(MarkdownChunker(size=400, heading_path=True).chunk)),
+        embedder=RememberingEmbedder(),
         retriever=FaissRetriever("IVF6,Flat", parameters={"nprobe": 6}),
         reranker=LateInteractionReranker(words),
         packer=TokenBudget(1600),

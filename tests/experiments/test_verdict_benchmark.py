@@ -1,4 +1,4 @@
-"""A small part of the benchmark of verdicts: planted faults, a real corpus and a real model, the truth known."""
+"""A small part of the benchmark of verdicts: planted faults, a real corpus, a real model, the truth known."""
 
 from __future__ import annotations
 

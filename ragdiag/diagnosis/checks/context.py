@@ -16,6 +16,7 @@ from ragdiag.diagnosis.checks.packing import (
     find_limit,
     is_late,
     left_out,
+    needed_of,
     needed_without_budget,
     packing_of,
 )
@@ -91,7 +92,7 @@ def budget(bench: Bench, loss: Loss) -> Finding | None:
     if packing.budget is None:
         return _undeclared(bench, packing, loss, lost)
     record = packing.of(loss)
-    room, chosen = packing.room(record), loss.unit.best_of(record.given)
+    room, chosen = packing.room(record), needed_of(loss, record.given)
     if room < 0 or not complete(loss, chosen):
         return None
     stopped_by = packing.stopped_by(record)

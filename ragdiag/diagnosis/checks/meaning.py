@@ -7,7 +7,10 @@ then; for numbers and names it asks how much of the score hangs on them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
@@ -22,6 +25,8 @@ from ragdiag.stages.similarity import exact_scores
 
 __all__ = ["CHECKS"]
 
+# An embedder that says that it lacks its prompt is worth some texts: a test's chunks, not a warehouse's.
+_TEXTS_A_LOSS = 30
 _BETWEEN_TITLES = " > "
 
 # Of the movement that an ordinary word makes: a number that makes a quarter of it is hardly seen.
@@ -34,8 +39,9 @@ _MOST_SWAPPED = 3  # words: more would make another text of it
 def missing_prompt(bench: Bench, loss: Loss) -> Finding | None:
     """With the prompt that its model was trained with, it is among the candidates.
 
-    A query's prompt changes one vector, and the exact search is made again. A document's would change all of
-    them: it is put before the chunk and before the last of the candidates alone, which proves nothing.
+    The exact search is made again with the prompts. A prompt of documents changes all vectors: where they are
+    too many to be made anew, it is put before the chunk and the last of the candidates alone, which proves
+    nothing.
     """
     prompts: Mapping[str, str] | None = getattr(bench.index.pipeline.embedder, "unused_prompts", None)
     place = place_of(bench, loss)
@@ -43,28 +49,53 @@ def missing_prompt(bench: Bench, loss: Loss) -> Finding | None:
         raise NotApplicable("the embedder does not declare the prompts that its model was trained with")
     if place is None:
         return None
-    vector = bench.query_vector(loss.query)
-    if prompt := prompts.get("query"):
-        vector = bench.embed_queries([prompt + loss.query.text])[0]
-        scores = exact_scores(vector, bench.vectors, bench.similarity)
-        rank = rank_among(scores, place.chunks)
-        if rank <= place.n:
-            observation = (
-                f"It has {place}. With the model's own prompt {prompt!r} put before the query it has rank "
-                f"{rank:,}: an exact search has it among its candidates."
-            )
-            return Finding("embedder.missing_prompt", observation, "proven")
-    if prompt := prompts.get("document"):
-        last = int(place.before[place.n - 1])
-        texts = [prompt + bench.chunk(row).index_text for row in (*place.chunks, last)]
-        *own, rival = exact_scores(vector, bench.embed_documents(texts), bench.similarity).tolist()
-        if min(own) > rival:
-            observation = (
-                f"It has {place}. With the model's own prompt {prompt!r} put before it and before the last "
-                f"of the candidates it scores {min(own):.3f}, that one {rival:.3f}."
-            )
-            return Finding("embedder.missing_prompt", observation, "suspected")
-    return None
+    query, document = prompts.get("query", ""), prompts.get("document", "")
+
+    def embed(rows: Iterable[int]) -> Vectors:
+        return bench.embed_documents([document + bench.chunk(row).index_text for row in rows])
+
+    vector, put = bench.query_vector(loss.query), []
+    if query:
+        vector = bench.embed_queries([query + loss.query.text])[0]
+        put.append(f"{query!r} before the query")
+    if query and not document:
+        return _with_prompts(bench, place, vector, bench.vectors, put)
+    if not document:
+        return None
+    put.append(f"{document!r} before documents")
+    if _is_affordable(bench, place):
+        vectors = bench.once("vectors with the prompt", lambda: embed(range(place.total)))
+        return _with_prompts(bench, place, vector, vectors, put)
+    *own, rival = exact_scores(
+        vector, embed([*place.chunks, int(place.before[place.n - 1])]), bench.similarity
+    ).tolist()
+    if min(own) <= rival:
+        return None
+    observation = (
+        f"It has {place}. With the model's own prompt {' and '.join(put)} it scores {min(own):.3f} "
+        f"and the last of the candidates {rival:.3f}; no other chunk was embedded anew."
+    )
+    return Finding("embedder.missing_prompt", observation, "suspected")
+
+
+def _with_prompts(
+    bench: Bench, place: Place, vector: NDArray[np.float32], vectors: Vectors, put: Sequence[str]
+) -> Finding | None:
+    """The finding that prompts bring the unit among the candidates; None where they do not."""
+    rank = rank_among(exact_scores(vector, vectors, bench.similarity), place.chunks)
+    if rank > place.n:
+        return None
+    observation = (
+        f"It has {place}. With the model's own prompt {' and '.join(put)} it has rank {rank:,}: an "
+        "exact search has it among its candidates."
+    )
+    return Finding("embedder.missing_prompt", observation, "proven")
+
+
+def _is_affordable(bench: Bench, place: Place) -> bool:
+    """Whether all chunks may be embedded once more, for all losses of the embedder together."""
+    losses = sum("embedder" in loss.verdict.blamed for loss in bench.losses)
+    return place.total <= _TEXTS_A_LOSS * losses
 
 
 def orphan_context(bench: Bench, loss: Loss) -> Finding | None:
@@ -146,42 +177,46 @@ def _found_by_words(bench: Bench, loss: Loss) -> dict[int, int]:
 
 
 def numbers_or_entities(bench: Bench, loss: Loss) -> Finding | None:
-    """Its score hardly hangs on the numbers and names that the query names, and others lack them.
+    """Its score hardly hangs on the numbers or the names that the query names, and others lack them.
 
-    Those are swapped for others of their kind, and as many ordinary words that it shares with the query are:
-    the two movements of the score are compared, a word each.
+    The numbers are swapped for others, the names, and some ordinary words that it shares with the query: the
+    movements of the score are compared, a word each.
     """
     place = place_of(bench, loss)
     if place is None:
         return None
     text = bench.chunk(place.last).index_text
     kinds = kinds_of_words(loss.query.text)
-    shared = [word for word in kinds_of_words(text) if word in kinds]
-    special = [word for word in shared if kinds[word] != "ordinary"][:_MOST_SWAPPED]
-    if not special:
+    shared: dict[Kind, list[str]] = {"number": [], "name": [], "ordinary": []}
+    for word in kinds_of_words(text):
+        if word in kinds:
+            shared[kinds[word]].append(word)
+    if not shared["number"] and not shared["name"]:
         raise NotApplicable("the query names no number or name that the chunk holds")
     frequency = _frequencies(bench)
-    rare = [w for w in shared if kinds[w] == "ordinary" and frequency[w] <= max(1, _COMMON * place.total)]
-    ordinary = sorted(rare, key=lambda word: (frequency[word], word))[: len(special)]
-    if not ordinary:
+    rare = [word for word in shared["ordinary"] if frequency[word] <= max(1, _COMMON * place.total)]
+    if not rare:
         raise NotApplicable("the query shares no ordinary words with the chunk to compare with")
-    holders = _holders(bench, place, special)
-    if holders >= place.n:
-        return None
-    others = {word: _another(bench, place, word, kinds) for word in (*special, *ordinary)}
-    swapped = [swap(text, {word: others[word] for word in words}) for words in (special, ordinary)]
+    shared["ordinary"] = sorted(rare, key=lambda word: (frequency[word], word))
+    groups = [words[:_MOST_SWAPPED] for words in shared.values() if words]
+    swapped = [swap(text, {w: _another(bench, place, w, kinds) for w in words}) for words in groups]
     score = float(bench.scores(loss.query)[place.last])
     scores = exact_scores(bench.query_vector(loss.query), bench.embed_documents(swapped), bench.similarity)
-    of_special = abs(score - float(scores[0])) / len(special)
-    of_ordinary = (score - float(scores[1])) / len(ordinary)
-    if of_ordinary < _LEAST_MOVEMENT * max(1.0, abs(score)) or of_special > _HARDLY * of_ordinary:
-        return None
-    observation = (
-        f"It has {place}, and {holders:,} of the {place.rank - 1:,} before it hold {_listed(special)}. "
-        f"Swapping {_listed(special)} for others moves its score of {score:.3f} by {of_special:.4f} a word, "
-        f"swapping {_listed(ordinary)} by {of_ordinary:.4f}."
+    *special, (ordinary, of_ordinary) = (
+        (words, (score - float(new)) / len(words)) for words, new in zip(groups, scores, strict=True)
     )
-    return Finding("embedder.numbers_or_entities", observation, "measured")
+    if of_ordinary < _LEAST_MOVEMENT * max(1.0, abs(score)):
+        return None
+    for words, movement in special:
+        if abs(movement) > _HARDLY * of_ordinary or (holders := _holders(bench, place, words)) >= place.n:
+            continue
+        observation = (
+            f"It has {place}, and {holders:,} of the {place.rank - 1:,} before it hold {_listed(words)}. "
+            f"Swapping {_listed(words)} for others moves its score of {score:.3f} by {abs(movement):.4f} a "
+            f"word, swapping {_listed(ordinary)} by {of_ordinary:.4f}."
+        )
+        return Finding("embedder.numbers_or_entities", observation, "measured")
+    return None
 
 
 def _listed(words: Sequence[str]) -> str:

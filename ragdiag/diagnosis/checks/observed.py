@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from statistics import median
 
+from ragdiag.diagnosis.capacity import Goal, best_set
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.packing import needed_without_budget
 from ragdiag.diagnosis.evidence import Mask, QueryEvidence
@@ -168,10 +169,16 @@ def _dropped(bench: Bench, loss: Loss) -> str:
 
 
 def _too_many_chunks(bench: Bench, loss: Loss) -> str:
-    carriers, best = loss.unit.carriers(chunker=False), needed_without_budget(loss)
     if loss.unit.fits:
-        needs = f"What holds the evidence takes {len(best):,} of the {bench.trace.top_k:,} places."
-        return f"{needs} {_compete(loss)}"
+        needed = len(needed_without_budget(loss))
+        return (
+            f"What holds the evidence takes {needed:,} of the {bench.trace.top_k:,} places. {_compete(loss)}"
+        )
+    unit, carriers = loss.unit, loss.unit.carriers(chunker=False)
+    goal = Goal("soft", unit.min_coverage, unit.top_k, only=unit.number)
+    best = best_set(
+        unit.evidence, {number: unit.masks[number] for number in carriers}, goal, keep=unit.kept
+    ).positions
     return (
         f"It lies in {len(carriers):,} of {_all(bench)}; the best {len(best):,} of them, k being "
         f"{bench.trace.top_k:,}, hold {_held_by(loss, *best)}."

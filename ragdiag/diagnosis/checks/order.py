@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ragdiag.diagnosis.attempts import calling
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
+from ragdiag.diagnosis.checks.packing import needed_of
 from ragdiag.diagnosis.checks.probes import complete
 from ragdiag.diagnosis.repairs import window_around
 from ragdiag.diagnosis.verdicts import Finding, Sureness
@@ -172,7 +173,7 @@ def _find_order(bench: Bench, loss: Loss) -> _Order:
     record = bench.trace[loss.query.id]
     retrieved = bench.trace.positions(record.retrieved)
     known = {bench.trace.position[hit.chunk_id]: hit.score for hit in record.ranking}
-    best = loss.unit.best_of(retrieved)
+    best = needed_of(loss, retrieved)
     wanted = best if complete(loss, best) else loss.chunks
     if not complete(loss, wanted):
         raise NotApplicable("no k chunks deliver the evidence")

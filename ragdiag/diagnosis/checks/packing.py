@@ -26,6 +26,7 @@ __all__ = [
     "find_limit",
     "is_late",
     "left_out",
+    "needed_of",
     "needed_without_budget",
     "packing_of",
 ]
@@ -148,11 +149,16 @@ def left_out(bench: Bench, loss: Loss) -> list[int]:
         NotApplicable: the packer was not given the evidence.
     """
     record = packing_of(bench).of(loss)
-    best = loss.unit.best_of(record.given)
+    best = needed_of(loss, record.given)
     needed = best if complete(loss, best) else [p for p in record.given if p in loss.chunks]
     if not needed:
         raise NotApplicable("the packer was not given the evidence")
     return [position for position in needed if position not in record.kept]
+
+
+def needed_of(loss: Loss, pool: Sequence[int]) -> tuple[int, ...]:
+    """The chunks of ``pool`` that best deliver a unit within k and the budget, and none for other units."""
+    return loss.unit.best_of([position for position in pool if position in loss.unit.carried])
 
 
 def needed_without_budget(loss: Loss) -> tuple[int, ...]:

@@ -25,7 +25,10 @@ from ragdiag.stages.similarity import directions, exact_scores
 
 __all__ = ["CHECKS"]
 
-_JUST_BEYOND = 2  # times n: as many candidates again is what a user would pay for a reranker without much ado
+# How far candidates can be raised without much ado: to twice as many, or, where a reranker will choose among
+# them, to as many as pipelines usually have.
+_JUST_BEYOND = 2
+_USUAL_CANDIDATES = 50
 
 # A near-copy has nearly the same vector *and* mostly the same words: where a model tells little apart (few
 # dimensions, one common direction), other texts have nearly the same vector too.
@@ -46,10 +49,15 @@ _NARROW = 0.8
 def depth(bench: Bench, loss: Loss) -> Finding | None:
     """A little more candidates would hold it."""
     place = place_of(bench, loss)
-    if place is None or place.rank > _JUST_BEYOND * place.n or _is_crowded_out(bench, loss, place):
+    if place is None or place.rank > _deepest(bench, place) or _is_crowded_out(bench, loss, place):
         return None
     observation = f"It has {place}: {place.rank:,} candidates would hold it."
     return Finding("embedder.depth", observation, "measured")
+
+
+def _deepest(bench: Bench, place: Place) -> int:
+    reranked = bench.index.pipeline.reranker is not None
+    return max(_JUST_BEYOND * place.n, _USUAL_CANDIDATES * reranked)
 
 
 def near_duplicates(bench: Bench, loss: Loss) -> Finding | None:

@@ -29,7 +29,7 @@ from faults.laboratory import (
 )
 
 from ragdiag import Diagnosis
-from ragdiag.records import Evidence, WholeDocument
+from ragdiag.records import Evidence, Span, WholeDocument
 
 K, N = 4, 12
 SHORTSIGHTED = ShortsightedReranker(14)
@@ -101,6 +101,7 @@ def test_what_the_reranker_does_not_read_is_seen_without_any_declaration(seed: i
         [chunk_id] = re.findall(r"Chunk '([^']+)'", finding.observation)
         text = diagnosis.trace.chunks[diagnosis.trace.position[chunk_id]].text
         [[part]] = query.evidence[0].alternatives
+        assert isinstance(part, Span)
         evidence = diagnosis.sources[part.doc_id].text[part.start : part.end]
         rank, n = numbers(r"at rank (\d+) of (\d+) reranked", finding.observation)
         assert (record.ranking[rank - 1].chunk_id, n) == (chunk_id, N)
@@ -146,6 +147,7 @@ def test_a_declared_limit_is_compared_with_the_pair_up_to_the_evidence() -> None
         [chunk_id] = re.findall(r"chunk '([^']+)'", finding.observation)
         text = diagnosis.trace.chunks[diagnosis.trace.position[chunk_id]].text
         [[part]] = queries[query_id].evidence[0].alternatives
+        assert isinstance(part, Span)
         evidence = diagnosis.sources[part.doc_id].text[part.start : part.end]
         read = f"{queries[query_id].text} {text[: text.index(evidence) + len(evidence)]}"
         assert (limit, whole, upto) == (19, len(words(f"{queries[query_id].text} {text}")), len(words(read)))

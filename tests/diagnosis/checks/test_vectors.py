@@ -12,7 +12,7 @@ from faults.broken_stages import DroppingChunker, ForeignEmbedder, HoleyChunker,
 from faults.laboratory import WordEmbedder, examine, laboratory
 from hypothesis import given
 from hypothesis import strategies as st
-from plugs import CutChunker, TableEmbedder, WholeChunker
+from plugs import CutChunker, TableEmbedder, TableReranker, WholeChunker
 
 from ragdiag import Diagnosis, ExactRetriever, Pipeline, diagnose
 from ragdiag.diagnosis.checks.check import CheckOutcome
@@ -55,6 +55,7 @@ def searched(
     *,
     n: int,
     similarity: Similarity = "cosine",
+    **stages: Any,
 ) -> Diagnosis:
     """A chunk a text, a query for the text that is its evidence, and n candidates."""
     table = {**vectors, **{question: vector for question, (vector, _) in queries.items()}}
@@ -70,7 +71,9 @@ def searched(
             {t: v.tolist() for t, v in table.items()}, (0.0,) * DIMENSIONS, similarity=similarity
         ),
         retriever=ExactRetriever(metric=similarity),
+        candidates=n,
         top_k=n,
+        **stages,
     )
     return diagnose(pipeline, documents, asked, progress=False)
 
@@ -121,6 +124,13 @@ def test_a_lower_rank_is_not() -> None:
     assert found(diagnosis) == {}
     assert outcome(diagnosis, "embedder.depth") == CheckOutcome("embedder.depth", "silent", 1, 0)
     assert diagnosis.failures["cause"].tolist() == ["ranked_low"]
+
+
+@pytest.mark.parametrize("rank", [50, 51])
+def test_with_a_reranker_usual_numbers_of_candidates_are_not_far(rank: int) -> None:
+    vectors = {**{text(i): near(0.9, 2 + i) for i in range(rank - 1)}, GOLD: near(0.5, 60), **fillers(10)}
+    diagnosis = one_query(vectors, n=3, reranker=TableReranker({GOLD: 1.0}))
+    assert found(diagnosis).keys() == ({"embedder.depth"} if rank == 50 else set())
 
 
 # near-copies
