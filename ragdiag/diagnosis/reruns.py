@@ -51,16 +51,18 @@ class Pairs:
         Raises:
             Void: the reranker raised, or too few calls are left.
         """
-        missing = {c.text: c.id for c in chunks if (query.text, c.text) not in self._scores}
+        return self.of_texts(reranker, query, [chunk.text for chunk in chunks])
+
+    def of_texts(self, reranker: Reranker, query: Query, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The same for texts, which need not be those of chunks."""
+        missing = [text for text in dict.fromkeys(texts) if (query.text, text) not in self._scores]
         self._allowance.spend(pairs=len(missing))
         with calling("reranker"):
-            scores = boundary.score_pairs(
-                reranker, query.id, query.text, list(missing.values()), list(missing)
-            )
+            scores = boundary.score_pairs(reranker, query.id, query.text, missing, missing)
         self._scores |= {
             (query.text, text): float(score) for text, score in zip(missing, scores, strict=True)
         }
-        return np.array([self._scores[query.text, chunk.text] for chunk in chunks])
+        return np.array([self._scores[query.text, text] for text in texts], np.float64)
 
 
 @dataclass(eq=False)
@@ -179,11 +181,30 @@ class Reruns:
         delivered = coverage >= unit.min_coverage
         own = float(coverage[unit.number])
         if not delivered[unit.number]:
-            return Trial(stages, "lost", own, variant=variant)
+            lost_at = self._stage_of_loss(unit, stages, candidates, window=window)
+            return Trial(stages, "lost", own, variant=variant, lost_at=lost_at)
         evicted = np.flatnonzero((unit.kept > 0) & ~delivered)
         if len(evicted):
             return Trial(stages, "evicted", own, _EVICTS.format(int(evicted[0]) + 1), variant)
         return Trial(stages, "recovered", own, variant=variant)
+
+    def _stage_of_loss(
+        self, unit: LostUnit, ideal: tuple[str, ...], candidates: Sequence[int], *, window: bool
+    ) -> str | None:
+        """The first stage behind which nothing holds the unit whole, in a re-run that lost it."""
+        if window:
+            return None
+        if self._holds(unit, self._ranked(unit, candidates, ideal)[: self._trace.top_k]):
+            return "packer"
+        if self._holds(unit, candidates):
+            return "reranker"
+        if self._trace.similarity is None or self._holds(unit, self._candidates(unit, (*ideal, "retriever"))):
+            return "retriever"
+        return "embedder"
+
+    def _holds(self, unit: LostUnit, numbers: Sequence[int]) -> bool:
+        chunks = [unit.chunk(number) for number in numbers]
+        return bool(self.coverage(unit, chunks)[unit.number] >= unit.min_coverage)
 
     def coverage(self, unit: LostUnit, context: Sequence[Chunk]) -> NDArray[np.float64]:
         """The coverage of every unit of the query by a context."""
@@ -211,20 +232,22 @@ class Reruns:
         Raises:
             Void: a plug raised, or too few calls are left.
         """
-        order = list(candidates)
-        if self._pipeline.reranker is not None:
-            scores = self._pairs.scores(
-                self._pipeline.reranker, unit.query, [unit.chunk(number) for number in order]
-            )
-            order = [order[i] for i in order_by_score(scores)]
-            if "reranker" in ideal:
-                order = unit.in_best_order(order)
-        top = order[: self._trace.top_k]
+        top = self._ranked(unit, candidates, ideal)[: self._trace.top_k]
         if self._pipeline.packer is None:
             return tuple(unit.chunk(number) for number in top)
         if "packer" in ideal:
             return tuple(unit.chunk(number) for number in unit.best_context(top))
         return self._packed(self._pipeline.packer, unit, top)
+
+    def _ranked(self, unit: LostUnit, candidates: Sequence[int], ideal: Collection[str]) -> list[int]:
+        """The final order of the candidates."""
+        order = list(candidates)
+        if self._pipeline.reranker is None:
+            return order
+        chunks = [unit.chunk(number) for number in order]
+        scores = self._pairs.scores(self._pipeline.reranker, unit.query, chunks)
+        order = [order[i] for i in order_by_score(scores)]
+        return unit.in_best_order(order) if "reranker" in ideal else order
 
     def _packed(self, packer: Packer, unit: LostUnit, top: Sequence[int]) -> tuple[Chunk, ...]:
         size = len(self._trace.chunks)
@@ -239,7 +262,7 @@ class Reruns:
 
     # What reaches the reranker
 
-    def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool) -> list[int]:
+    def _candidates(self, unit: LostUnit, ideal: Collection[str], *, window: bool = False) -> list[int]:
         kind: EditKind | None = "window" if window else _kind_of(ideal)
         edit = None if kind is None else self._edits.get((unit.unit, kind))
         if isinstance(edit, Void):

@@ -29,6 +29,8 @@ class Trial:
             were embedded in place of the whole chunk); else empty.
         void_by: why it is void: a plug ``raised``, the extra calls are ``spent``, or the ``placebo`` came
             back as well (adding chunks to the index is enough to change the answer). None where it is not.
+        lost_at: where the unit was not delivered, the stage that lost it this time: ``embedder`` where the
+            exact candidates do not hold it, ``retriever``, ``reranker``, ``packer``; else None.
     """
 
     ideal: tuple[str, ...]
@@ -37,6 +39,7 @@ class Trial:
     note: str = ""
     variant: str = ""
     void_by: VoidBy | None = None
+    lost_at: str | None = None
 
     @property
     def recovered(self) -> bool:
@@ -111,14 +114,31 @@ class Verdict:
     def together(self) -> tuple[str, ...]:
         """Of the smallest sets that bring the unit back the one whose first stage is charged.
 
-        It is the first with the chunker in it, else the first with the ledger's label, else the first: an
-        ideal embedder also makes up for an approximate retriever. Empty where no set does.
+        It is the first with the chunker in it; else the one that is found by following the loss: the stage of
+        the label is made ideal, then the stage that loses the unit then, and so on; else the first with the
+        label. Ideal stages make up for others (an embedder for an approximate retriever, a reranker that puts
+        the chunk first for a packer that drops repeats), so that several sets may do. Empty where none does.
         """
         first = self.repairs[0] if self.repairs else ()
         if "chunker" in first:
             return first
-        smallest = (stages for stages in self.repairs if len(stages) == len(first))
+        smallest = [stages for stages in self.repairs if len(stages) == len(first)]
+        followed = self._followed()
+        if followed in smallest:
+            return followed
         return next((stages for stages in smallest if self.observed in stages), first)
+
+    def _followed(self) -> tuple[str, ...]:
+        """The stages that lose the unit one after the other, as each of them is made ideal; in order."""
+        trials = {frozenset(trial.ideal): trial for trial in self.trials if not trial.variant}
+        mended = {self.observed}
+        while (trial := trials.get(frozenset(mended))) is not None:
+            if trial.recovered:
+                return trial.ideal
+            if trial.lost_at is None or trial.lost_at in mended:
+                break
+            mended.add(trial.lost_at)
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

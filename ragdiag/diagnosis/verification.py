@@ -82,7 +82,9 @@ class _Verification:
         self._prove(self._affordable(units), every=shapley, progress=progress)
         proven = replace(self._diagnosis, verdicts=tuple(self._verdicts))
         if causes:
-            proven = examine(proven, self._index, self._map, units, self._allowance)
+            proven = examine(
+                proven, self._index, self._map, units, pairs=self._pairs, allowance=self._allowance
+            )
         unproven = sum(
             verdict is not None and verdict.proof == "observed" and self._ran_out(unit, verdict)
             for unit, verdict in enumerate(self._verdicts)

@@ -230,6 +230,7 @@ class TrialRecord(SavedRecord):
     note: str
     variant: str
     void_by: VoidBy | None
+    lost_at: str | None
 
 
 class FindingRecord(SavedRecord):

@@ -259,6 +259,7 @@ RERANKER = [
         "reranker",
         lambda lab, _: lab.using(reranker=ShortsightedReranker(14)),
         ("paragraphs",),
+        cause="truncated",
         keyed=False,
     ),
     Fault(
@@ -305,7 +306,7 @@ PACKER = [
         "packer",
         lambda lab, _: lab.using(packer=ThriftyPacker(12)),
         EVERYWHERE,
-        cause="dropped",
+        cause="budget",
         keyed=False,
     ),
     Fault(
@@ -313,7 +314,7 @@ PACKER = [
         "packer",
         lambda lab, _: lab.using(packer=MiscountingPacker(64)),
         EVERYWHERE,
-        cause="dropped",
+        cause="miscount",
         keyed=False,
     ),
 ]

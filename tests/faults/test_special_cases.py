@@ -343,7 +343,7 @@ def test_a_packer_that_declares_no_budget_answers_for_all_that_it_drops() -> Non
     healthy = laboratory("full", 2)
     found = verdicts(examine(healthy.using(packer=ThriftyPacker(12))))
     assert len(found) >= 5
-    assert unlike(found, stage="packer", cause="dropped", proof="verified", repair=("packer",)) == {}
+    assert unlike(found, stage="packer", cause="budget", proof="verified", repair=("packer",)) == {}
 
 
 # Evidence in pieces

@@ -153,6 +153,15 @@ def test_max_length_cuts_earlier(checkpoints: Path) -> None:
     assert short.score("q", [text[:7]])[0] != pytest.approx(short.score("q", [text])[0], abs=1e-3)
 
 
+def test_the_limit_and_the_tokens_of_pairs_are_declared(checkpoints: Path) -> None:
+    reranker = CrossEncoderReranker(checkpoints / "one")
+    assert reranker.max_tokens == LIMIT
+    assert CrossEncoderReranker(checkpoints / "one", max_length=12).max_tokens == 12
+    # A letter is a token here; [CLS], [SEP] and [SEP] are three more, and nothing is cut off.
+    assert reranker.count_pair_tokens("abc", ["de", "", "x" * 90, "\ud800"]) == [8, 6, 96, 7]
+    assert reranker.count_pair_tokens("abc", []) == []
+
+
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_a_label_is_scored_by_the_logarithm_of_its_probability(
     checkpoints: Path, oracle: Any, label: int

@@ -15,6 +15,7 @@ from ragdiag.diagnosis.checks.check import NotApplicable
 from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.diagnosis.ranks import UnitRanks
 from ragdiag.diagnosis.repairs import LostUnit
+from ragdiag.diagnosis.reruns import Pairs
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.index import Index
@@ -64,6 +65,7 @@ class Bench:
         index: the pipeline over its documents.
         evidence_map: of the run.
         losses: all lost units, in the order of the ledger.
+        pairs: scores pairs, and remembers those of the re-runs.
         allowance: how many texts and pairs may still be asked of the models.
     """
 
@@ -73,12 +75,15 @@ class Bench:
         index: Index,
         evidence_map: EvidenceMap,
         losses: Sequence[Loss],
+        *,
+        pairs: Pairs,
         allowance: Allowance,
     ) -> None:
         self.diagnosis = diagnosis
         self.index = index
         self.map = evidence_map
         self.losses = tuple(losses)
+        self._pairs = pairs
         self._allowance = allowance
         self._known: dict[Hashable, Any] = {}
 
@@ -206,15 +211,7 @@ class Bench:
         reranker = self.index.pipeline.reranker
         if reranker is None:
             raise NotApplicable("the pipeline has no reranker")
-        missing = [t for t in dict.fromkeys(texts) if ("pair", query.text, t) not in self._known]
-        if missing:
-            self._allowance.spend(pairs=len(missing))
-            with calling("reranker"):
-                scores = boundary.score_pairs(reranker, query.id, query.text, missing, missing)
-            self._known |= {
-                ("pair", query.text, text): score for text, score in zip(missing, scores, strict=True)
-            }
-        return np.array([self._known["pair", query.text, text] for text in texts], np.float64)
+        return self._pairs.of_texts(reranker, query, texts)
 
     def chunk(self, position: int) -> Chunk:
         """A chunk of the run."""

@@ -17,6 +17,7 @@ from ragdiag.diagnosis.checks.check import Check, CheckOutcome, Delivered, Flag,
 from ragdiag.diagnosis.checks.observed import code_of, observe_loss
 from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.diagnosis.repairs import LostUnit
+from ragdiag.diagnosis.reruns import Pairs
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.verdicts import Finding, Sureness, Verdict
 from ragdiag.index import Index
@@ -45,8 +46,9 @@ def examine(
     index: Index,
     evidence_map: EvidenceMap,
     units: Sequence[LostUnit],
-    allowance: Allowance,
     *,
+    pairs: Pairs,
+    allowance: Allowance,
     checks: Sequence[Check] = CHECKS,
     flags: Sequence[Flag] = FLAGS,
 ) -> Diagnosis:
@@ -57,12 +59,13 @@ def examine(
         index: the pipeline over the documents; it is asked again.
         evidence_map: of the run.
         units: its lost units, in the order of the ledger.
+        pairs: scores pairs, and remembers those of the re-runs.
         allowance: how many texts and pairs may still be asked of the models.
         checks: which to make, in this order.
         flags: which to look for among the delivered units, after them.
     """
     losses = [_loss(diagnosis, unit) for unit in units]
-    bench = Bench(diagnosis, index, evidence_map, losses, allowance)
+    bench = Bench(diagnosis, index, evidence_map, losses, pairs=pairs, allowance=allowance)
     found: dict[int, list[Finding]] = {loss.unit.unit: [] for loss in losses}
     outcomes = [_make(check, bench, losses, found) for check in checks]
     verdicts = list(diagnosis.verdicts)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
-from ragdiag.diagnosis.checks.places import Place, place_of, rank_among
+from ragdiag.diagnosis.checks.places import Place, place_of, rank_among, rank_by_vectors
 from ragdiag.diagnosis.checks.swaps import Kind, kinds_of_words, other_number, swap
 from ragdiag.diagnosis.checks.titles import elsewhere, titles_above
 from ragdiag.diagnosis.verdicts import Finding
@@ -28,11 +28,13 @@ __all__ = ["CHECKS"]
 # An embedder that says that it lacks its prompt is worth some texts: a test's chunks, not a warehouse's.
 _TEXTS_A_LOSS = 30
 _BETWEEN_TITLES = " > "
+_LEAST_SHARED = 2  # words: by one alone BM25 may have it by chance, as "we" is rare where few texts say it
 
 # Of the movement that an ordinary word makes: a number that makes a quarter of it is hardly seen.
 _HARDLY = 0.25
 _LEAST_MOVEMENT = 1e-3  # of a score: where even ordinary words move it less, nothing can be compared
 _COMMON = 0.2  # of the chunks: a word that more of them hold is a function word, which moves no score
+_LEAST_LENGTH = 2  # characters: the same digit in two texts is mostly not the same thing
 _MOST_SWAPPED = 3  # words: more would make another text of it
 
 
@@ -82,7 +84,7 @@ def _with_prompts(
     bench: Bench, place: Place, vector: NDArray[np.float32], vectors: Vectors, put: Sequence[str]
 ) -> Finding | None:
     """The finding that prompts bring the unit among the candidates; None where they do not."""
-    rank = rank_among(exact_scores(vector, vectors, bench.similarity), place.chunks)
+    rank = rank_by_vectors(vector, vectors, place.chunks, bench.similarity)
     if rank > place.n:
         return None
     observation = (
@@ -161,6 +163,8 @@ def lexical_gap(bench: Bench, loss: Loss) -> Finding | None:
     rank = max(hits[chunk] for chunk in missed)
     asked = set(tokenize_words(loss.query.text))
     shared = asked.intersection(tokenize_words(bench.chunk(place.last).index_text))
+    if len(shared) < min(_LEAST_SHARED, len(asked)):
+        return None
     observation = (
         f"By vectors it has {place}; BM25 over the same chunks has it at rank {rank:,}, by {len(shared)} of "
         f"the query's {len(asked)} words."
@@ -189,7 +193,7 @@ def numbers_or_entities(bench: Bench, loss: Loss) -> Finding | None:
     kinds = kinds_of_words(loss.query.text)
     shared: dict[Kind, list[str]] = {"number": [], "name": [], "ordinary": []}
     for word in kinds_of_words(text):
-        if word in kinds:
+        if word in kinds and len(word) >= _LEAST_LENGTH:
             shared[kinds[word]].append(word)
     if not shared["number"] and not shared["name"]:
         raise NotApplicable("the query names no number or name that the chunk holds")

@@ -82,11 +82,9 @@ def _dropped_text(bench: Bench, loss: Loss) -> str:
 def _split(bench: Bench, loss: Loss) -> str:
     carriers = loss.unit.carriers(chunker=False)
     most = max(carriers, key=lambda position: loss.unit.carried[position])
-    together = ""
-    if loss.verdict.proof == "verified":
-        together = "; with one chunk more, that holds it whole, the re-run delivered it"
     return (
-        f"It lies in {len(carriers):,} of {_all(bench)}, of which one holds {_held_by(loss, most)}{together}."
+        f"It lies in {len(carriers):,} of {_all(bench)}, of which one holds {_held_by(loss, most)}; with one "
+        "chunk more, that holds it whole, the re-run delivered it."
     )
 
 
@@ -133,15 +131,11 @@ def _missed(bench: Bench, loss: Loss) -> str:
 
 def _reordered(bench: Bench, loss: Loss) -> str:
     ranking, k = bench.trace[loss.query.id].ranking, bench.trace.top_k
-    after = loss.ranks.reranked
-    moved = (
-        f"Before the reranker the evidence was {_rank(loss.ranks.retrieved)} of {len(ranking):,} candidates"
-    )
-    if after is None:
-        return f"{moved}, after it {_rank(after)}; the top {k} go on."
+    before, after = loss.ranks.retrieved, loss.ranks.reranked
+    own, last = ranking[(after or len(ranking)) - 1].score, ranking[min(k, len(ranking)) - 1].score
     return (
-        f"{moved}, after it {_rank(after)} with the score {ranking[after - 1].score:.4g}; the top {k} go on, "
-        f"down to {ranking[min(k, len(ranking)) - 1].score:.4g}."
+        f"Before the reranker the evidence was {_rank(before)} of {len(ranking):,} candidates, after it "
+        f"{_rank(after)} with the score {own:.4g}; the top {k} go on, down to {last:.4g}."
     )
 
 

@@ -210,7 +210,7 @@ def _unread(bench: Bench, query: Query, order: _Order, position: int, evidence: 
     start, end = evidence
     points = (start, end - max(1, (end - start) // 4))
     probes = [f"{chunk.text[:point]} {query.text}" for point in points]
-    score, *probed = bench.pair_scores(query, [chunk.text, *probes]).tolist()
+    score, probed = order.scores[order.positions.index(position)], bench.pair_scores(query, probes).tolist()
     same = [p for p, s in zip(points, probed, strict=True) if abs(s - score) <= _SAME_SCORE * _range(order)]
     if not same:
         return None

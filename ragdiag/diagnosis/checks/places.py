@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import NotApplicable
+from ragdiag.stages.protocols import Similarity, Vectors
 from ragdiag.stages.ranking import order_by_score
+from ragdiag.stages.similarity import exact_ranks
 
-__all__ = ["Place", "place_of", "rank_among"]
+__all__ = ["Place", "place_of", "rank_among", "rank_by_vectors"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,3 +80,18 @@ def rank_among(scores: NDArray[np.float64], rows: Sequence[int]) -> int:
     worst = min(scores[row] for row in rows)
     last = max(row for row in rows if scores[row] == worst)
     return int(np.count_nonzero(scores > worst) + np.count_nonzero(scores[:last] == worst)) + 1
+
+
+def rank_by_vectors(
+    query: NDArray[np.float32], vectors: Vectors, rows: Sequence[int], similarity: Similarity
+) -> int:
+    """The exact rank (from 1) at which the last of ``rows`` comes by other vectors than those of the run.
+
+    Args:
+        query: the query's vector, shape (d,).
+        vectors: one row a chunk, shape (chunks, d).
+        rows: the chunks, by position.
+        similarity: how vectors are compared.
+    """
+    [ranks] = exact_ranks(vectors, query[None], [np.array(rows)], similarity)
+    return int(ranks.max())

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
-from ragdiag.diagnosis.checks.places import Place, place_of, rank_among
+from ragdiag.diagnosis.checks.places import Place, place_of, rank_by_vectors
 from ragdiag.diagnosis.geometry import cosines, hub_counts, mean_cosine
 from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.errors import DataError
 from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.retrievers.bm25 import tokenize_words
-from ragdiag.stages.similarity import directions, exact_scores
+from ragdiag.stages.similarity import directions
 
 __all__ = ["CHECKS"]
 
@@ -133,8 +133,7 @@ def anisotropy(bench: Bench, loss: Loss) -> Finding | None:
         return None
     center, centered = bench.once("centered", lambda: _centered(bench.vectors))
     query = directions(bench.query_vector(loss.query)[None])[0] - center
-    scores = exact_scores(query.astype(np.float32), centered, "cosine")
-    rank = rank_among(scores, place.chunks)
+    rank = rank_by_vectors(query.astype(np.float32), centered, place.chunks, "cosine")
     if rank > place.n:
         return None
     own = bench.scores(loss.query)

@@ -21,7 +21,7 @@ Unit = tuple[str, int]
 """A unit of evidence: its query's id, and its position in the query, from 0."""
 
 _PROBE = 40  # characters: longer texts seldom stand in two places by chance
-_STEP = 20  # how far the probes of long evidence are apart
+_SHORTEST = 14  # of evidence that may be cut in two, the halves must be known, too
 _COPY = 20  # shorter texts are not looked for elsewhere, as in a diagnosis
 
 
@@ -74,7 +74,7 @@ class Marks:
         return known[plain]
 
     def _lies_in_evidence(self, plain: str) -> bool:
-        return _COPY <= len(plain) < _PROBE + _STEP and any(plain in evidence for evidence in self._evidence)
+        return _COPY <= len(plain) < 2 * _PROBE and any(plain in evidence for evidence in self._evidence)
 
     def ranges(self, text: str) -> list[Range]:
         """Where whole passages of the evidence stand in a text, in order."""
@@ -111,10 +111,15 @@ def _marks(text: str, start: int, end: int) -> Iterator[_Mark]:
 
 
 def _probes(mark: _Mark) -> list[str]:
-    """Pieces of a fixed length, except for mere blanks and rules; of a shorter text, the whole."""
-    last = max(0, len(mark.text) - _PROBE)
-    pieces = [_plain(mark.text[start : start + _PROBE]) for start in (*range(0, last, _STEP), last)]
-    return [piece for piece in pieces if sum(map(str.isalnum, piece)) >= _PROBE // 2] or [_plain(mark.text)]
+    """Pieces of which each half of the text holds one, except for mere blanks and rules; of short text, all.
+
+    A third of the text long, and half as far apart, as long as that is enough to be known by.
+    """
+    size = len(mark.text)
+    length = min(size, max(_SHORTEST, min(_PROBE, size // 3))) if size > _PROBE else size
+    last = size - length
+    pieces = [_plain(mark.text[at : at + length]) for at in (*range(0, last, max(1, length // 2)), last)]
+    return [piece for piece in pieces if sum(map(str.isalnum, piece)) >= length // 2] or [_plain(mark.text)]
 
 
 def _plain(text: str) -> str:

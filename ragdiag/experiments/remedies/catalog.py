@@ -10,7 +10,6 @@ from ragdiag.experiments.remedies.remedy import Remedy
 __all__ = ["REMEDIES"]
 
 REMEDIES: Mapping[str, Remedy] = {
-    remedy.name: remedy
-    for remedy in (*chunking.REMEDIES, *searching.REMEDIES, *context.REMEDIES)
+    remedy.name: remedy for remedy in (*chunking.REMEDIES, *searching.REMEDIES, *context.REMEDIES)
 }
 """Every remedy by its name. Of two that gain the same, the first is listed first."""

@@ -51,10 +51,12 @@ def _structure_aware_chunks(setting: Setting) -> Change:
     """Chunks as large as they are, cut at headings where there are any, else between sentences."""
     chunker: Any = setting.pipeline.chunker
     if any(has_field(part, "heading_path") for part in parts_of("chunker", chunker)):
-        raise DoesNotApply(f"the chunker is {chunker!r}: it cuts at headings already")
+        raise DoesNotApply(f"{type(chunker).__name__} cuts at headings already")
     headings = any(section.path for document in setting.documents for section in read_sections(document.text))
     if not headings and any(has_field(part, "sentences") for part in parts_of("chunker", chunker)):
-        raise DoesNotApply(f"no document has a heading, and {chunker!r} cuts between sentences already")
+        raise DoesNotApply(
+            f"no document has a heading, and {type(chunker).__name__} cuts between sentences already"
+        )
     kind = MarkdownChunker if headings else SentenceChunker
     if has_field(chunker, "size"):
         options = {name: getattr(chunker, name) for name in ("overlap", "unit") if has_field(chunker, name)}
@@ -70,7 +72,7 @@ def _heading_prefix(setting: Setting) -> Change:
     if any(has_field(part, "heading_path") for part in parts_of("chunker", chunker)):
         return change_options(setting, "chunker", ["heading_path"], lambda _: {"heading_path": True})
     if any(isinstance(part, HeadedChunker) for part in parts_of("chunker", chunker)):
-        raise DoesNotApply(f"the chunker is {chunker!r}: titles stand before its chunks already")
+        raise DoesNotApply(f"{type(chunker).__name__} puts titles before its chunks already")
     headed = HeadedChunker(chunker)
     texts = {chunk.id: chunk.index_text for chunk in setting.chunks}
     if not any(

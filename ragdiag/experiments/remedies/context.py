@@ -49,11 +49,15 @@ def _reranker_input(setting: Setting) -> Change:
         raise DoesNotApply(f"no chunk takes more than the {limit} tokens that {reranker!r} reads")
     # The text of fewest characters a token decides how many characters surely fit.
     density = min(
-        len(text) / (tokens - of_query) for text, tokens in zip(texts, of_texts, strict=True) if tokens > limit
+        len(text) / (tokens - of_query)
+        for text, tokens in zip(texts, of_texts, strict=True)
+        if tokens > limit
     )
     size = int(_MARGIN * density * (limit - of_query))
     if size < 1:
-        raise DoesNotApply(f"the longest query leaves no room for a text in the {limit} tokens of {reranker!r}")
+        raise DoesNotApply(
+            f"the longest query leaves no room for a text in the {limit} tokens of {reranker!r}"
+        )
     best = BestWindowReranker(reranker, size=size, overlap=size // 4)
     return change_plug(setting, "reranker", best, f"{best!r} in place of {reranker!r}")
 
@@ -85,7 +89,7 @@ def _larger_budget(setting: Setting) -> Change:
     packer: Any = plug_at(setting.pipeline, "packer")
     before = budget_of(packer)
     if before is None:
-        raise DoesNotApply(f"the packer is {packer!r}: it declares no budget")
+        raise DoesNotApply(f"{type(packer).__name__} declares no budget")
 
     def widen(part: Any) -> object:
         if budget_of(part) is None:
@@ -96,7 +100,7 @@ def _larger_budget(setting: Setting) -> Change:
 
     changed = change_parts("packer", packer, widen)
     if changed is packer:
-        raise DoesNotApply(f"the packer is {packer!r}: it has no option budget or max_tokens")
+        raise DoesNotApply(f"{type(packer).__name__} has no option budget or max_tokens")
     what = f"room for chunks from {before} to {budget_of(changed)} tokens"
     return change_plug(setting, "packer", changed, what)
 
@@ -116,8 +120,11 @@ def _stricter_deduplication(setting: Setting) -> Change:
 
 
 def _without_packer(setting: Setting) -> Change:
-    """The top k as they are, whatever room they take."""
-    packer = plug_at(setting.pipeline, "packer")
+    """The top k as they are; a budget is not done away with, since the model's window is not."""
+    packer: Any = plug_at(setting.pipeline, "packer")
+    budget = budget_of(packer)
+    if budget is not None:
+        raise DoesNotApply(f"{type(packer).__name__} keeps the context within {budget} tokens")
     return change_plug(setting, "packer", None, f"no packer in place of {packer!r}")
 
 
@@ -127,7 +134,7 @@ def _distinct_passages(setting: Setting) -> Change:
     if len({chunk.spans for chunk in setting.chunks}) == len(setting.chunks):
         raise DoesNotApply("no two chunks deliver the same passage")
     if any(isinstance(part, DistinctRetriever) for part in parts_of("retriever", retriever)):
-        raise DoesNotApply(f"the retriever is {retriever!r}: it returns each passage once already")
+        raise DoesNotApply(f"{type(retriever).__name__} returns each passage once already")
     distinct = DistinctRetriever(retriever)
     return change_plug(setting, "retriever", distinct, f"{distinct!r} in place of {retriever!r}")
 
@@ -137,7 +144,7 @@ def _deduplicate(setting: Setting) -> Change:
     pipeline = setting.pipeline
     k, packer = pipeline.top_k, pipeline.packer
     if any(has_field(part, "threshold") for part in parts_of("packer", packer)):
-        raise DoesNotApply(f"the packer is {packer!r}: it leaves repeats out already")
+        raise DoesNotApply(f"{type(packer).__name__} leaves repeats out already")
     repeats = NearDuplicateFilter(_REPEAT)
     chain = PackerChain([repeats, TopK(k), *([] if packer is None else [packer])])
     changed = _with_k(replace(pipeline, packer=chain), _SPARE * k)
@@ -183,14 +190,7 @@ REMEDIES = (
     Remedy(
         "without_packer",
         "packer",
-        (
-            "packer.cut",
-            "packer.cutoff",
-            "packer.deduplicated",
-            "packer.dropped",
-            "packer.miscount",
-            "packer.budget",
-        ),
+        ("packer.cut", "packer.cutoff", "packer.deduplicated", "packer.dropped"),
         _without_packer,
     ),
     Remedy(

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ragdiag.experiments.faults.parts import change_parts, has_field
 from ragdiag.pipeline import Pipeline
 from ragdiag.records import Chunk, Document, Query
 
 __all__ = ["Change", "DoesNotApply", "Remedy", "Setting", "change_options", "change_plug", "replacing"]
-
-_Plug = TypeVar("_Plug")
 
 
 class DoesNotApply(Exception):  # noqa: N818  # no error: a remedy's answer where it has nothing to change
@@ -107,9 +105,9 @@ def change_options(
 
     changed = change_parts(stage, plug, change)
     if not words:
-        wanted = " and ".join(map(repr, names))
-        why = f"its {', '.join(stays)} already" if stays else f"it has no option {wanted}"
-        raise DoesNotApply(f"the {stage} is {plug!r}: {why}")
+        wanted = " with ".join(names)
+        why = f": {', '.join(stays)} already" if stays else f" has no option {wanted}"
+        raise DoesNotApply(f"the {stage} {type(plug).__name__}{why}")
     return change_plug(setting, stage, changed, ", ".join(words))
 
 

@@ -49,7 +49,7 @@ def _hybrid(setting: Setting) -> Change:
     retriever = setting.pipeline.retriever
     lexical = [part for part in parts_of("retriever", retriever) if not uses_vectors(part)]  # type: ignore[arg-type]
     if lexical:
-        raise DoesNotApply(f"the retriever is {retriever!r}: it searches by words already")
+        raise DoesNotApply(f"{lexical[0]!r} searches by words already")
     hybrid = HybridRetriever([retriever, BM25Retriever()])
     return change_plug(
         setting, "retriever", hybrid, f"{BM25Retriever()!r} beside {retriever!r}, fused by their ranks"
@@ -111,7 +111,7 @@ def _exact_search(setting: Setting) -> Change:
         exact = ExactRetriever(getattr(part, "metric", None) or similarity)
         return part if part == exact else exact
 
-    why_not = f"the retriever is {setting.pipeline.retriever!r}: it compares all vectors already"
+    why_not = f"{setting.pipeline.retriever!r} has no search by vectors that is not exact"
     return replacing(setting, "retriever", becomes, why_not=why_not)
 
 
@@ -136,7 +136,9 @@ def _without_threshold(setting: Setting) -> Change:
     def becomes(part: Any) -> object:
         return part.retriever if has_field(part, "min_score") and has_field(part, "retriever") else part
 
-    why_not = f"the retriever is {setting.pipeline.retriever!r}: no option min_score stands around another"
+    why_not = (
+        f"{type(setting.pipeline.retriever).__name__} is not around a retriever whose hits it drops by score"
+    )
     return replacing(setting, "retriever", becomes, why_not=why_not)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -21,11 +21,11 @@ from faults.broken_stages import (
 from faults.laboratory import WordBudget, examine, first_that_fit, laboratory, verdicts, words
 from hypothesis import given
 from hypothesis import strategies as st
-from plugs import WholeChunker
+from plugs import OrderRetriever, WholeChunker
 
 from ragdiag import Diagnosis, Pipeline, diagnose
 from ragdiag.diagnosis.checks.check import CheckOutcome
-from ragdiag.records import Chunk, Document, Evidence, Hit, Query, Request, Span
+from ragdiag.records import Chunk, Document, Evidence, Query, Span
 from ragdiag.stages.embedders import HashingEmbedder
 from ragdiag.stages.packers import NearDuplicateFilter, PackerChain, PromptOrder, TokenBudget, TopK
 from ragdiag.stages.protocols import Vectors
@@ -36,27 +36,9 @@ REPEATS = NearDuplicateFilter(0.5, shingle=1, keep_numbers=False)
 # A pipeline in which only the packer decides
 
 
-@dataclass(frozen=True)
-class ToldRetriever:
-    """Returns the documents that each question is told, in that order."""
-
-    order: Mapping[str, Sequence[str]]
-    uses_vectors: bool = False
-
-    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> ToldSearcher:  # noqa: ARG002
-        return ToldSearcher(self.order, {chunk.spans[0].doc_id: chunk.id for chunk in chunks})
-
-
-@dataclass(frozen=True)
-class ToldSearcher:
-    order: Mapping[str, Sequence[str]]
-    chunk_of: Mapping[str, str]
-
-    def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
-        return [
-            [Hit(self.chunk_of[doc_id], 1 / rank) for rank, doc_id in enumerate(self.order[r.text][:n], 1)]
-            for r in requests
-        ]
+def whole_chunk(document: Document) -> str:
+    """The id of the one chunk of a document."""
+    return WholeChunker().chunk(document)[0].id
 
 
 def packed(
@@ -73,11 +55,11 @@ def packed(
         documents += own
         whole = Evidence.of(Span(own[gold].id, 0, len(own[gold].text)))
         queries.append(Query(f"q{number}", f"question {number}", [whole]))
-        order[f"question {number}"] = [document.id for document in own]
+        order[f"q{number}"] = [whole_chunk(document) for document in own]
     pipeline = Pipeline(
         chunker=WholeChunker(),
         embedder=embedder,
-        retriever=ToldRetriever(order, uses_vectors=embedder is not None),
+        retriever=OrderRetriever(order, uses_vectors=embedder is not None),
         packer=packer,
         candidates=top_k,
         top_k=top_k,
@@ -555,7 +537,8 @@ def test_a_copy_at_an_edge_is_enough() -> None:
         Document(name, line) for name, line in zip("abcde", [text, "x y", text, "z", "w"], strict=True)
     ]
     query = Query("q", "question", [Evidence.of(Span("c", 0, len(text)))])
-    pipeline = Pipeline(chunker=WholeChunker(), retriever=ToldRetriever({"question": "abcde"}), top_k=5)
+    order = OrderRetriever({"q": [whole_chunk(document) for document in documents]})
+    pipeline = Pipeline(chunker=WholeChunker(), retriever=order, top_k=5)
 
     def status(**options: Any) -> str:
         diagnosis = diagnose(pipeline, documents, [query], progress=False, **options)

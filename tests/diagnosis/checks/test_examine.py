@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from diagnosis.checks.index_findings import outcome
 from faults.broken_stages import DemotingReranker
-from faults.laboratory import WordBudget, WordEmbedder, examine, laboratory, verdicts
+from faults.laboratory import Laboratory, WordBudget, WordEmbedder, examine, laboratory, verdicts
 from faults.planted import MARKING, SINGLE, Fault
 from plugs import CutChunker
 
@@ -57,9 +57,10 @@ def test_every_verdict_has_a_finding_that_it_is_called_by(fault: Fault) -> None:
         assert len(codes) == len(set(codes))
 
 
-def test_of_faults_that_mask_each_other_a_finding_is_of_one_of_them() -> None:
+@pytest.mark.parametrize("first", ["embedder", "retriever", "reranker"])
+def test_of_faults_that_mask_each_other_a_finding_is_of_one_of_them(first: str) -> None:
     hit = HEALTHY.some_keys(0.6, 1)
-    both = MARKING["packer"](MARKING["embedder"](HEALTHY, hit), hit)
+    both = MARKING["packer"](MARKING[first](HEALTHY, hit), hit)
     joint = [verdict for verdict in verdicts(examine(both)).values() if verdict.proof == "joint"]
     assert len(joint) >= 5
     for verdict in joint:
@@ -163,8 +164,8 @@ def test_units_that_compete_for_k_are_counted() -> None:
 
 ALONE = "What holds the evidence, 1 of 2 chunks, takes 5 tokens of 4."
 BESIDE = (
-    "What holds the evidence, 1 of 2 chunks, takes 5 tokens of 5. It would fit alone, and does not beside all "
-    "that the query's 2 units need."
+    "What holds the evidence, 1 of 2 chunks, takes 5 tokens of 5. It would fit alone, and does not beside "
+    "all that the query's 2 units need."
 )
 
 
@@ -199,6 +200,28 @@ def test_what_an_exact_search_ranks_low_has_its_rank() -> None:
         assert finding.observation == (
             f"By the embedder's similarity the evidence is complete at rank {rank} of 144 chunks, and 12 are "
             "candidates."
+        )
+
+
+@pytest.mark.parametrize("bench", ["vectors", "bare"])
+def test_what_was_missed_has_its_exact_rank_and_what_the_hits_hold(bench: str) -> None:
+    healthy = laboratory(bench, 4, at_most=1)
+    broken = MARKING["retriever"](healthy, healthy.some_keys(0.3, 4))
+    diagnosis = checked({}, broken=broken)
+    lost = verdicts(diagnosis)
+    assert len(lost) >= 3
+    for unit, verdict in lost.items():
+        [finding] = verdict.findings
+        [[part]] = next(query for query in diagnosis.queries if query.id == unit[0]).evidence[0].alternatives
+        assert isinstance(part, Span)
+        size = len("".join(diagnosis.sources[part.doc_id].text[part.start : part.end].split()))
+        held = f"the 12 hits of the retriever hold 0 of the evidence's {size} characters (whitespace not counted)."
+        if bench == "bare":
+            assert finding.observation == held.capitalize()
+            continue
+        rank = diagnosis.outcomes[[q.id for q in diagnosis.assessed].index(unit[0])].ranks[0].exact
+        assert finding.observation == (
+            f"By the embedder's similarity the evidence is complete at rank {rank} of 144 chunks; {held}"
         )
 
 
@@ -254,11 +277,14 @@ def test_what_the_embedder_does_not_read_is_proven_by_its_window() -> None:
 
 
 def checked(
-    look: Mapping[str, Callable[[Bench, Loss], Finding | None]], flags: Sequence[Flag] = ()
+    look: Mapping[str, Callable[[Bench, Loss], Finding | None]],
+    flags: Sequence[Flag] = (),
+    *,
+    broken: Laboratory = BROKEN,
 ) -> Diagnosis:
-    """The observed diagnosis of the broken laboratory with these checks made at the reranker."""
-    index = BROKEN.pipeline.index(BROKEN.documents, progress=False)
-    diagnosis = diagnose_index(index, BROKEN.queries, verify=False, progress=False)
+    """What is observed in a broken laboratory with these checks made at the reranker."""
+    index = broken.pipeline.index(broken.documents, progress=False)
+    diagnosis = diagnose_index(index, broken.queries, verify=False, progress=False)
     evidence_map = EvidenceMap(
         index.documents, diagnosis.sources, diagnosis.trace.chunks, diagnosis.assessed, copies=True
     )

@@ -176,8 +176,9 @@ def test_prompts_that_bring_it_back_are_proven_to_be_missing(sides: tuple[str, .
         ranked = [trace.chunks[p].spans[0] for p in trace.positions(trace[row.query_id].retrieved)]
         assert verdict.findings[0] == Finding(
             "embedder.missing_prompt",
-            f"It has rank {row.rank_exact} of 144 chunks, 12 candidates. With the model's own prompt {PUT[sides]} "
-            f"it has rank {ranked.index(span) + 1}: an exact search has it among its candidates.",
+            f"It has rank {row.rank_exact} of 144 chunks, 12 candidates. With the model's own prompt "
+            f"{PUT[sides]} it has rank {ranked.index(span) + 1}: an exact search has it among "
+            "its candidates.",
             "proven",
         )
 
@@ -202,8 +203,9 @@ def test_where_documents_are_too_many_to_embed_anew_their_prompt_is_suspected(si
     own, rival = exact_scores(vector, after.embed_documents([text, last]), "cosine")
     assert findings[0] == Finding(
         "embedder.missing_prompt",
-        f"It has rank {row.rank_exact} of 144 chunks, 12 candidates. With the model's own prompt {PUT[sides]} "
-        f"it scores {own:.3f} and the last of the candidates {rival:.3f}; no other chunk was embedded anew.",
+        f"It has rank {row.rank_exact} of 144 chunks, 12 candidates. With the model's own prompt "
+        f"{PUT[sides]} it scores {own:.3f} and the last of the candidates {rival:.3f}; no other chunk "
+        "was embedded anew.",
         "suspected",
     )
 
@@ -224,6 +226,24 @@ def test_a_prompt_that_brings_nothing_back_is_silent(prompts: Mapping[str, str])
     # A text with a prompt gets a noise of its own, which may be nearer to the query by chance.
     assert len(found(diagnosis, "embedder.missing_prompt")) <= (0.3 * lost if prompts else 0)
     assert status(diagnosis, "embedder.missing_prompt").looked_at == lost
+
+
+def test_a_prompt_of_documents_that_brings_one_chunk_nothing_is_silent() -> None:
+    healthy = laboratory("full", 0, at_most=1)
+    healthy = replace(healthy, queries=healthy.queries[:4])
+    model = UnpromptedNoise(
+        marked=healthy.some_keys(1.0, 0), unused_prompts={"document": "moves keeps holds needs brings "}
+    )
+    diagnosis = examine(healthy.using(embedder=model))
+    assert len(found(diagnosis, "embedder.missing_prompt")) < len(diagnosis.failures)
+
+
+def test_what_the_model_does_not_read_is_not_for_want_of_a_prompt() -> None:
+    model = PromptedEmbedder(max_tokens=14)
+    assert model.unused_prompts == {}
+    diagnosis = examine(laboratory("paragraphs", 0, at_most=1).using(embedder=model))
+    assert [v.cause for v in diagnosis.verdicts if v is not None].count("truncated") >= 3
+    assert status(diagnosis, "embedder.missing_prompt").status == "silent"
 
 
 def test_an_embedder_that_declares_no_prompts_cannot_be_told() -> None:
@@ -476,6 +496,17 @@ def test_other_words_for_the_same_are_no_lexical_gap() -> None:
     assert status(diagnosis, "embedder.lexical_gap").status == "silent"
 
 
+def test_by_one_common_word_of_many_it_is_found_by_chance() -> None:
+    """BM25 has it first for "seventy", which only two texts hold; the others of the query hold no word."""
+    diagnosis = under_headings(
+        embedder=Reader(blurred=DEPOSIT), question=f"must {AMOUNTS[LOWEST]} sums be paid?"
+    )
+    assert found(diagnosis, "embedder.lexical_gap") == []
+    diagnosis = under_headings(embedder=Reader(blurred=DEPOSIT), question=AMOUNTS[LOWEST])
+    [finding] = found(diagnosis, "embedder.lexical_gap")
+    assert finding.observation.endswith("by 1 of the query's 1 words.")
+
+
 def test_where_words_are_searched_as_well_the_gap_is_closed() -> None:
     healthy = laboratory("full", 1)
     hybrid = HybridRetriever([ExactRetriever(), BM25Retriever()])
@@ -598,12 +629,14 @@ def test_numbers_that_the_others_hold_as_well_are_silent() -> None:
     ("question", "why"),
     [
         ("What is the monthly fee for the plan?", "the query names no number or name that the chunk holds"),
+        ("What is the monthly fee for plan 4?", "the query names no number or name that the chunk holds"),
         ("Is it 23?", "the query shares no ordinary words with the chunk to compare with"),
     ],
 )
 def test_without_numbers_or_words_to_compare_with_it_cannot_be_told(question: str, why: str) -> None:
     chunks = [*FEES, *PARKING]
-    diagnosis = ask(chunks, question, FEES[13], n=3, embedder=Reader(blurred="23 is"))
+    gold = FEES[13].replace("pounds", "pounds and 4 pence")
+    diagnosis = ask([*chunks, gold], question, gold, n=3, embedder=Reader(blurred="4 pence"))
     assert status(diagnosis, "embedder.numbers_or_entities") == CheckOutcome(
         "embedder.numbers_or_entities", "not applicable", 0, 0, why
     )
