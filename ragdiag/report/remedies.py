@@ -12,13 +12,13 @@ from ragdiag.measures.paired import FEWEST_QUERIES
 from ragdiag.report.escaping import cut, one_line
 from ragdiag.report.figures import MISSING, count, of_things, share, signed, signed_interval
 from ragdiag.report.html.elements import Cell, Column, Html, card, element, page, section, table, untrusted
-from ragdiag.report.text.lines import WIDTH, wrapped
+from ragdiag.report.text.lines import wrapped
 from ragdiag.report.values import rows_of
 
 __all__ = ["remedies_html", "remedies_text"]
 
 _ROWS, _NOT_RUN = 15, 10  # shown
-_WHAT, _REASON = 220, 200  # characters of what may quote a plug
+_WHAT, _REASON = 200, 200  # characters of what may quote a plug
 _TITLE = "What each change gains"
 _NOT_RUN_TITLE = "Suggested, and not run"
 _LESS_THAN_NOTHING = 0.05  # of a unit of extra cost: what rounds to 0 is written as 0
@@ -99,14 +99,7 @@ class _Told:
     def notes(self) -> Sequence[str]:
         notes = []
         if self.table:
-            notes += [
-                "*: shown to be more than chance, p <= .05 by paired tests, with Holm's correction for "
-                f"{of_things(len(self.table), 'change')} and over {FEWEST_QUERIES} queries or more.",
-                "The best of many looks better than it is on the queries that chose it: confirm it on others.",
-                "Precision: context precision, relevant chunks before others. Tokens: of a context, in the "
-                "mean. Latency: of single queries, in the median. To embed: document texts that are not "
-                "embedded yet.",
-            ]
+            notes += [_stars(len(self.table)), *_LEGEND]
         if len(self.table) > _ROWS:
             notes.append(f"{count(len(self.table) - _ROWS)} more: remedies.table.")
         if self.remedies.unanswered:
@@ -122,12 +115,26 @@ class _Told:
         return [*shown, (f"{count(more)} more", "remedies.not_run")] if more > 0 else shown
 
 
+_LEGEND = (
+    "The best of many looks better than it is on the queries that chose it: confirm it on others.",
+    "Precision: context precision, relevant chunks before others. Tokens: of a context, in the mean.",
+    "Latency: of single queries, in the median. To embed: document texts that are not embedded yet.",
+)
+
+
+def _stars(changes: int) -> str:
+    return (
+        "*: shown to be more than chance, p <= .05 by paired tests, with Holm's correction for "
+        f"{of_things(changes, 'change')} and over {FEWEST_QUERIES} queries or more."
+    )
+
+
 def _row(row: dict[str, Any]) -> _Row:
     answers = ", ".join(row["answers"])
     latency = row["latency_ratio"]
     return _Row(
         name=row["remedy"],
-        what=cut(one_line(row["what"]), _WHAT),
+        what=cut(one_line(row["what"]), _WHAT * len(row["remedy"].split(" + "))),
         why=f"for {answers} ({of_things(row['units'], 'unit')})" if answers else "asked for",
         shown=row["shown"],
         gain=signed(row["gain"]),
@@ -176,7 +183,7 @@ def _text_row(row: _Row) -> list[str]:
         f"{row.precision:>10} {row.units:>11} {row.tokens:>8} {row.embedded:>9}  {row.latency}"
     )
     return [
-        figures[:WIDTH],
+        figures,
         *wrapped(f"{row.name}: {row.what}", first="      ", rest="        "),
         *wrapped(row.why, first="        ", rest="        "),
     ]

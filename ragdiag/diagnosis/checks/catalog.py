@@ -79,11 +79,6 @@ CAUSES: Mapping[str, Cause] = _by_code(
         "Put the heading path or the title before the text that is embedded.",
     ),
     Cause(
-        "embedder.depth",
-        "The chunk ranks just beyond the candidates.",
-        "Raise the number of candidates.",
-    ),
-    Cause(
         "embedder.crowding",
         "Near-copies of each other fill the candidates.",
         "Index near-copies once, or diversify the candidates.",
@@ -102,6 +97,11 @@ CAUSES: Mapping[str, Cause] = _by_code(
         "embedder.numbers_or_entities",
         "The vector hardly changes when the numbers or names of the evidence do.",
         "Add a lexical arm, or filter by the number or name.",
+    ),
+    Cause(
+        "embedder.depth",
+        "The chunk ranks just beyond the candidates.",
+        "Raise the number of candidates.",
     ),
     Cause(
         "embedder.lexical_gap",

@@ -72,11 +72,11 @@ def _rank(rank: int | None) -> str:
 def _missing(bench: Bench, loss: Loss) -> str:
     count = len(bench.diagnosis.documents)
     held = _held(loss, loss.unit.evidence, loss.unit.evidence.ingested)
-    return f"The {count:,} document{'s' * (count != 1)} hold {held}."
+    return f"The corpus of {count:,} document{'s' * (count != 1)} holds {held}."
 
 
 def _dropped_text(bench: Bench, loss: Loss) -> str:
-    return f"All {_all(bench)} together hold {_held_by(loss, *loss.unit.carriers(chunker=False))}."
+    return f"The union of {_all(bench)} holds {_held_by(loss, *loss.unit.carriers(chunker=False))}."
 
 
 def _split(bench: Bench, loss: Loss) -> str:
@@ -122,10 +122,10 @@ def _ranked_low(bench: Bench, loss: Loss) -> str:
 
 def _missed(bench: Bench, loss: Loss) -> str:
     hits = bench.trace.positions(bench.trace[loss.query.id].retrieved)
-    found = f"the {len(hits):,} hits of the retriever hold {_held_by(loss, *hits)}"
+    found = f"what the retriever returned, {len(hits):,} of {_all(bench)}, holds {_held_by(loss, *hits)}"
     if bench.trace.similarity is None:
         return _sentence(found)
-    exact = f"By the embedder's similarity the evidence is {_rank(loss.ranks.exact)} of {_all(bench)}"
+    exact = f"By the embedder's similarity the evidence is {_rank(loss.ranks.exact)}"
     return f"{exact}; {found}."
 
 

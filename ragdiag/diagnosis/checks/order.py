@@ -1,8 +1,8 @@
 """What does the reranker do to the order? Checks of its scores.
 
-Each names what would have to change for the evidence to come within the top k, and is seen only where that
-alone brings it there. Where the evidence is not among the candidates, since another stage lost it as well,
-its chunks are scored as if they were.
+Each names what would have to change for the evidence to come within the top k, and tries it. Where the
+evidence is not among the candidates, since another stage lost it as well, its chunks are scored as if they
+were.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ _MOST_OF_THEM = 0.75  # of them, where an invented taste for single texts seldom
 
 
 def truncated(bench: Bench, loss: Loss) -> Finding | None:
-    """The reranker does not read the evidence in its chunk; with the evidence first it is within the top k.
+    """The reranker does not read the evidence in its chunk, and is tried with the evidence first.
 
+    Where that does not bring it within the top k, the reranker may want what stands around it, or lack more.
     A reranker that does not declare its limit reads no further than a point if what stands from there on can
     be replaced by the query itself, and the score stays the same.
     """
@@ -60,14 +61,14 @@ def truncated(bench: Bench, loss: Loss) -> Finding | None:
             unread.append(what)
             windows = _windows(bench.chunk(position).text, evidence)
             scores[row] = max(scores[row], *bench.pair_scores(loss.query, windows))
-    rank = replace(order, scores=scores).rank if unread else order.rank
-    if rank > bench.trace.top_k:
+    if not unread:
         return None
+    rank, k = replace(order, scores=scores).rank, bench.trace.top_k
     observation = (
         f"{unread[0]} It is at {order}; with the evidence moved to where the reranker reads, it would be at "
-        f"rank {rank:,}, within the top {bench.trace.top_k}."
+        f"rank {rank:,}, {'within' if rank <= k else 'still not within'} the top {k}."
     )
-    return Finding("reranker.truncated", observation, order.sureness)
+    return Finding("reranker.truncated", observation, order.sureness if rank <= k else "suspected")
 
 
 def phantom(bench: Bench, loss: Loss) -> Finding | None:

@@ -24,6 +24,7 @@ __all__ = [
     "Record",
     "embedder_tokens",
     "find_limit",
+    "fits_some_context",
     "is_late",
     "left_out",
     "needed_of",
@@ -207,6 +208,22 @@ def find_limit(bench: Bench) -> Limit | None:
         Void: a plug raised when it was asked for tokens.
     """
     return bench.once("limit of the packer", lambda: _find_limit(bench))
+
+
+def fits_some_context(bench: Bench, positions: Sequence[int]) -> bool:
+    """Whether chunks take no more, in any unit, than some context of several chunks does.
+
+    Raises:
+        Void: a plug raised when it was asked for tokens.
+    """
+    chunks = [bench.chunk(position) for position in positions]
+    largest = bench.once("largest contexts", lambda: _largest_contexts(bench))
+    return all(sum(count(chunks)) <= largest[unit] for unit, count in _counters(bench))
+
+
+def _largest_contexts(bench: Bench) -> Mapping[str, int]:
+    contexts = [list(r.kept.values()) for r in packing_of(bench).records if len(r.kept) > 1]
+    return {unit: max((sum(count(c)) for c in contexts), default=0) for unit, count in _counters(bench)}
 
 
 def _find_limit(bench: Bench) -> Limit | None:

@@ -1,7 +1,7 @@
 """Is a chunk left out as a repeat of another? The packer is given pairs of chunks, and shows it.
 
 Whatever the packer calls a repeat, a chunk is one if it is kept alone and beside other chunks, and left out
-behind the one that it repeats. A lack of room looks different: it does not depend on what the texts say.
+behind the one that it repeats. It is no lack of room where other contexts take as much as the two together.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from dataclasses import dataclass
 
 from ragdiag.diagnosis.attempts import calling
 from ragdiag.diagnosis.checks.bench import Bench, Loss
-from ragdiag.diagnosis.checks.packing import left_out, packing_of
+from ragdiag.diagnosis.checks.packing import fits_some_context, left_out, packing_of
 from ragdiag.records import Chunk
 from ragdiag.stages import boundary
 from ragdiag.stages.retrievers.bm25 import tokenize_words
 
 __all__ = ["Repeat", "find_repeat"]
-
-# Sentences of one language share a fifth of their words or so, for they are function words.
-_LEAST_SHARED = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +66,9 @@ def _find(bench: Bench, loss: Loss) -> Repeat | None:
         words = _words(bench, chunk)
         shared = {other: len(words & _words(bench, other)) for other in rest}
         of = max(repeated, key=lambda other: shared[other])
-        # It is kept beside a text as long, so that room is not what it lacks, and beside none more like it.
-        if not any(len(bench.chunk(other).text) >= len(bench.chunk(of).text) for other in beside):
+        if shared[of] < max((shared[other] for other in beside), default=1):
             continue
-        if shared[of] < max(_LEAST_SHARED * len(words), *(shared[other] for other in beside)):
+        if not fits_some_context(bench, [of, chunk]):
             continue
         return Repeat(
             chunk=bench.chunk(chunk).id,

@@ -95,7 +95,7 @@ def hubs(bench: Bench, loss: Loss) -> Finding | None:
 
     Source: Radovanović, Nanopoulos & Ivanović, "Hubs in space", JMLR 11, 2010.
     """
-    queries = len(bench.trace.queries)
+    queries = len(bench.diagnosis.assessed)
     place = place_of(bench, loss)
     if queries < _ENOUGH_QUERIES:
         raise NotApplicable(f"{queries} queries are too few to see hubs, which takes {_ENOUGH_QUERIES}")
@@ -158,7 +158,7 @@ def _is_crowded_out(bench: Bench, loss: Loss, place: Place) -> bool:
     return (
         _own_copies(bench, loss, place) is not None
         or _crowd(bench, loss, place) is not None
-        or (len(bench.trace.queries) >= _ENOUGH_QUERIES and _hubs_before(bench, loss, place) is not None)
+        or (len(bench.diagnosis.assessed) >= _ENOUGH_QUERIES and _hubs_before(bench, loss, place) is not None)
     )
 
 
@@ -244,7 +244,7 @@ def _blocks(rows: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
 
 def _hubs_before(bench: Bench, loss: Loss, place: Place) -> NDArray[np.intp] | None:
     """The hubs before it without any of the evidence; None where others must go too."""
-    queries = len(bench.trace.queries)
+    queries = len(bench.diagnosis.assessed)
     even = place.n / place.total
     most = even + _HUB_DEVIATIONS * float(np.sqrt(even * (1 - even) / queries))  # of a binomial distribution
     is_hub = _occurrences(bench) >= queries * max(_HUB_SHARE, most)
@@ -254,9 +254,9 @@ def _hubs_before(bench: Bench, loss: Loss, place: Place) -> NDArray[np.intp] | N
 
 
 def _occurrences(bench: Bench) -> NDArray[np.intp]:
-    """For how many queries each chunk is among the n nearest, shape (chunks,)."""
+    """For how many assessed queries each chunk is among the n nearest, shape (chunks,)."""
     vectors, similarity, trace = bench.vectors, bench.similarity, bench.trace
-    queries = np.array(trace.query_vectors)
+    queries = np.array([bench.query_vector(query) for query in bench.diagnosis.assessed])
     return bench.once("occurrences", lambda: hub_counts(vectors, queries, trace.candidates, similarity))
 
 

@@ -70,7 +70,7 @@ FAULTS = (
     Fault(
         "near_duplicate_flood",
         stage="embedder",
-        cause="near_duplicates",
+        cause="crowding",
         what="near-copies of some chunks, which ask where those answer, take all places among the candidates",
         severity=0.05,
         wrap=_near_duplicate_flood,

@@ -26,6 +26,7 @@ __all__ = ["REMEDIES"]
 
 _SPARE = 4  # times k: how many chunks repeats are looked for in
 _REPEAT = 0.8  # the share of a text that a better one must hold
+_PARTS = 4  # windows of the longest chunk, for a reranker that does not say how much it reads
 _MARGIN = 0.8  # of what the reranker reads: characters a token differ from text to text
 
 
@@ -39,27 +40,30 @@ def _without_reranker(setting: Setting) -> Change:
 def _reranker_input(setting: Setting) -> Change:
     """The best of windows that the reranker can read, in place of each text's beginning."""
     reranker: Any = plug_at(setting.pipeline, "reranker")
-    limit, count = getattr(reranker, "max_tokens", None), getattr(reranker, "count_pair_tokens", None)
-    if limit is None or count is None:
-        raise DoesNotApply(f"{reranker!r} does not declare how much it reads (max_tokens, count_pair_tokens)")
-    query = max((query.text for query in setting.queries), key=len)
-    texts = list({chunk.text for chunk in setting.chunks})
-    [of_query, *of_texts] = count(query, ["", *texts])
-    if max(of_texts) <= limit:
-        raise DoesNotApply(f"no chunk takes more than the {limit} tokens that {reranker!r} reads")
-    # The text of fewest characters a token decides how many characters surely fit.
-    density = min(
-        len(text) / (tokens - of_query)
-        for text, tokens in zip(texts, of_texts, strict=True)
-        if tokens > limit
-    )
-    size = int(_MARGIN * density * (limit - of_query))
+    if getattr(reranker, "max_tokens", None) is None or not hasattr(reranker, "count_pair_tokens"):
+        size = max(len(chunk.text) for chunk in setting.chunks) // _PARTS
+    else:
+        size = _surely_read(reranker, setting)
     if size < 1:
-        raise DoesNotApply(
-            f"the longest query leaves no room for a text in the {limit} tokens of {reranker!r}"
-        )
+        raise DoesNotApply(f"{type(reranker).__name__} reads too little for windows")
     best = BestWindowReranker(reranker, size=size, overlap=size // 4)
     return change_plug(setting, "reranker", best, f"{best!r} in place of {reranker!r}")
+
+
+def _surely_read(reranker: Any, setting: Setting) -> int:
+    """The characters of a text that a reranker reads beside any query, by the chunk of most tokens to them."""
+    limit = reranker.max_tokens
+    query = max((query.text for query in setting.queries), key=len)
+    texts = list(dict.fromkeys(chunk.text for chunk in setting.chunks))
+    of_query, *of_pairs = reranker.count_pair_tokens(query, ["", *texts])
+    if max(of_pairs) <= limit:
+        raise DoesNotApply(
+            f"no chunk takes more than the {limit} tokens that {type(reranker).__name__} reads"
+        )
+    cut_off = [
+        (text, tokens - of_query) for text, tokens in zip(texts, of_pairs, strict=True) if tokens > limit
+    ]
+    return int(_MARGIN * min(len(text) / tokens for text, tokens in cut_off) * (limit - of_query))
 
 
 def _larger_k(setting: Setting) -> Change:

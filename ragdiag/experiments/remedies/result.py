@@ -177,7 +177,11 @@ class Remedies:
 
     @property
     def not_run(self) -> pd.DataFrame:
-        """A row for each remedy that was suggested and not run: ``remedy, stage, answers, units, reason``."""
+        """A row for each remedy that was suggested and not run: ``remedy, stage, answers, units, reason``.
+
+        One that does not apply, and is suggested only by what losses are called where no check says more, is
+        left out.
+        """
         import pandas as pd
 
         rows = [(one.name, one.stage, one.codes, one.units, one.reason) for one in self.skipped]

@@ -10,9 +10,10 @@ from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.experiments.remedies.remedy import Remedy
 
-__all__ = ["Suggestion", "masked_together", "suggest", "units_by_code"]
+__all__ = ["COARSE", "Suggestion", "masked_together", "suggest", "units_by_code"]
 
-# What a stage is charged with where it is one of several to blame and nothing more is known of it.
+# What a stage is charged with where it is one of several to blame: what checks find at one of them does not
+# say what mends it beside the others.
 _OF_STAGE = {
     "chunker": "chunker.split",
     "embedder": "embedder.ranked_low",
@@ -20,6 +21,9 @@ _OF_STAGE = {
     "reranker": "reranker.not_promoted",
     "packer": "packer.dropped",
 }
+
+COARSE = frozenset({"embedder.ranked_low", "retriever.missed", "packer.dropped"})
+"""What losses are called where no check says more: it suggests all that might help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +78,4 @@ def _codes(verdict: Verdict) -> Sequence[str]:
     codes = [finding.code for finding in verdict.findings]
     if verdict.proof != "joint":
         return [name_cause(verdict.stage, verdict.cause).code, *codes]
-    found = {finding.stage for finding in verdict.findings}
-    return [*codes, *(_OF_STAGE[stage] for stage in verdict.blamed if stage not in found)]
+    return [*codes, *(_OF_STAGE[stage] for stage in verdict.blamed)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -12,12 +13,20 @@ from ragdiag.experiments.remedies.catalog import REMEDIES
 from ragdiag.experiments.remedies.remedy import Change, DoesNotApply, Setting
 from ragdiag.experiments.remedies.reruns import Rerun, Reruns
 from ragdiag.experiments.remedies.result import Latency, NotRun, Remedies, TriedRemedy
-from ragdiag.experiments.remedies.suggestions import Suggestion, masked_together, suggest, units_by_code
+from ragdiag.experiments.remedies.suggestions import (
+    COARSE,
+    Suggestion,
+    masked_together,
+    suggest,
+    units_by_code,
+)
 from ragdiag.pipeline import Pipeline
 from ragdiag.progress import track
 from ragdiag.stages.protocols import STAGES
 
 __all__ = ["remedies"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr, where it is another one in every process
 
 
 def remedies(
@@ -55,12 +64,12 @@ def remedies(
     Example:
         >>> from ragdiag import BM25Retriever, Document, Evidence, Pipeline, Query, RecursiveChunker, Span
         >>> from ragdiag import diagnose
-        >>> faq = Document("faq", "Returns are free. Refunds take five days. Refunds go to your card.")
-        >>> evidence = Evidence.of(Span.find(faq, "five days. Refunds go to your card"))
-        >>> query = Query("q1", "How long do refunds take, and where do they go?", [evidence])
-        >>> pipeline = Pipeline(chunker=RecursiveChunker(size=24), retriever=BM25Retriever(), top_k=1)
+        >>> faq = Document("faq", "Refunds take five days or ten by post. Cards are fine.")
+        >>> query = Query("q1", "How long do refunds take?", [Evidence.of(Span.find(faq, "five days"))])
+        >>> pipeline = Pipeline(chunker=RecursiveChunker(size=20), retriever=BM25Retriever(), top_k=1)
         >>> tried = remedies(diagnose(pipeline, [faq], [query]), pipeline, latency_queries=0)
-        >>> tried.table[["remedy", "gain"]].round(2).values.tolist()[0]
+        >>> tried["larger_chunks"].what, tried["larger_chunks"].gain
+        ('size from 20 to 40', 0.5)
     """
     _check(diagnosis, pipeline, only, latency_queries)
     suggestions = [
@@ -91,7 +100,7 @@ def _check(
         ("candidates", pipeline.n, trace.candidates),
         ("top_k", pipeline.top_k, trace.top_k),
     ):
-        if of_pipeline != of_diagnosis:
+        if _ADDRESS.sub("", str(of_pipeline)) != _ADDRESS.sub("", str(of_diagnosis)):
             raise ConfigError(
                 f"the diagnosis is of another pipeline: {name} is {of_diagnosis} in the diagnosis and "
                 f"{of_pipeline} in the pipeline; give the one that was diagnosed"
@@ -144,12 +153,19 @@ class _Trials:
         """Apply one remedy, or several one after the other, and run what comes of it."""
         try:
             rerun = self.reruns.run(self._applied(together))
-        except (DoesNotApply, StageError, ConfigError) as refusal:
-            self.skipped.append(
-                NotRun(together.name, together.stage, together.codes, len(together.units), str(refusal))
-            )
+        except DoesNotApply as reason:
+            # What is suggested by nothing in particular, and does not apply, goes without saying.
+            if not (together.codes and COARSE.issuperset(together.codes)):
+                self._skip(together, reason)
+        except (StageError, ConfigError) as refusal:
+            self._skip(together, refusal)
         else:
             self.ran.append((together, rerun))
+
+    def _skip(self, together: _Together, reason: Exception) -> None:
+        self.skipped.append(
+            NotRun(together.name, together.stage, together.codes, len(together.units), str(reason))
+        )
 
     def _applied(self, together: _Together) -> Change:
         documents, chunks = self.diagnosis.documents, self.diagnosis.trace.chunks

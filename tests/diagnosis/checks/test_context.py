@@ -152,6 +152,20 @@ def test_a_short_budget_before_similar_texts_is_no_repeat() -> None:
     assert only(diagnosis, "packer.budget")
 
 
+def test_a_repeat_is_seen_where_all_else_repeats_as_well() -> None:
+    """There is nothing that it is kept beside; but other contexts take as much as the two together."""
+    alike = [ALIKE[0], ALIKE[2]]
+    long = (sentences("p", 20, 20), 0)
+    found = findings(packed(REPEATS, [(alike, 1), long]), "packer.deduplicated")
+    assert [finding.sureness for finding in found.values()] == ["proven"]
+    assert findings(packed(REPEATS, [(alike, 1)]), "packer.deduplicated") == {}
+
+
+def test_room_for_one_chunk_is_no_repeat() -> None:
+    diagnosis = packed(TopK(1), [([ALIKE[0], ALIKE[2]], 1), ([sentence("p", 40)], 0)])
+    assert outcome(diagnosis, "packer.deduplicated").status == "silent"
+
+
 # Counting
 
 

@@ -24,6 +24,7 @@ from ragdiag.diagnosis.checks.examine import FLAGS as ALL_FLAGS
 from ragdiag.diagnosis.checks.examine import examine as make_checks
 from ragdiag.diagnosis.diagnose import diagnose_index
 from ragdiag.diagnosis.evidence import EvidenceMap
+from ragdiag.diagnosis.reruns import Pairs
 from ragdiag.diagnosis.units import find_lost_units
 from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
@@ -108,7 +109,7 @@ def test_text_that_was_not_ingested_is_counted() -> None:
     )
     assert own(diagnosis) == Finding(
         "ingest.missing",
-        "The 1 document hold 9 of the evidence's 14 characters (whitespace not counted).",
+        "The corpus of 1 document holds 9 of the evidence's 14 characters (whitespace not counted).",
         "measured",
     )
 
@@ -118,7 +119,7 @@ def test_text_in_no_chunk_is_counted() -> None:
     found = own(told(document, ["alpha beta"], [quoted(document, "beta\ngamma")]))
     assert found == Finding(
         "chunker.dropped_text",
-        "All 1 chunk together hold 4 of the evidence's 9 characters (whitespace not counted).",
+        "The union of 1 chunk holds 4 of the evidence's 9 characters (whitespace not counted).",
         "measured",
     )
 
@@ -184,7 +185,7 @@ def test_whole_documents_have_no_characters_to_count() -> None:
     documents = [source, Document("e", "gamma delta")]
     found = own(diagnose(pipeline, documents, queries, progress=False))
     assert found.code == "retriever.missed"
-    assert found.observation == "The 1 hits of the retriever hold not all of the evidence."
+    assert found.observation == "What the retriever returned, 1 of 2 chunks, holds not all of the evidence."
 
 
 def test_what_an_exact_search_ranks_low_has_its_rank() -> None:
@@ -215,13 +216,15 @@ def test_what_was_missed_has_its_exact_rank_and_what_the_hits_hold(bench: str) -
         [[part]] = next(query for query in diagnosis.queries if query.id == unit[0]).evidence[0].alternatives
         assert isinstance(part, Span)
         size = len("".join(diagnosis.sources[part.doc_id].text[part.start : part.end].split()))
-        held = f"the 12 hits of the retriever hold 0 of the evidence's {size} characters (whitespace not counted)."
+        hits = len(diagnosis.trace[unit[0]].retrieved)
+        held = f"of 144 chunks, holds 0 of the evidence's {size} characters (whitespace not counted)."
         if bench == "bare":
-            assert finding.observation == held.capitalize()
+            assert finding.observation == f"What the retriever returned, {hits} {held}"
             continue
         rank = diagnosis.outcomes[[q.id for q in diagnosis.assessed].index(unit[0])].ranks[0].exact
         assert finding.observation == (
-            f"By the embedder's similarity the evidence is complete at rank {rank} of 144 chunks; {held}"
+            f"By the embedder's similarity the evidence is complete at rank {rank}; what the retriever "
+            f"returned, {hits} {held}"
         )
 
 
@@ -291,7 +294,17 @@ def checked(
     evidence = [evidence_map.of(query, diagnosis.trace[query.id].context) for query in diagnosis.assessed]
     units = find_lost_units(diagnosis, index, evidence_map, evidence)
     made = [Check(code, function, ("reranker",)) for code, function in look.items()]
-    return make_checks(diagnosis, index, evidence_map, units, Allowance(None), checks=made, flags=flags)
+    allowance = Allowance(None)
+    return make_checks(
+        diagnosis,
+        index,
+        evidence_map,
+        units,
+        pairs=Pairs(allowance),
+        allowance=allowance,
+        checks=made,
+        flags=flags,
+    )
 
 
 def finds(code: str, sureness: str) -> Callable[[Bench, Loss], Finding | None]:

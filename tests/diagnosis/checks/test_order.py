@@ -116,6 +116,23 @@ def test_what_the_reranker_does_not_read_is_seen_without_any_declaration(seed: i
         assert after <= len(better) + 1 <= K
 
 
+def test_what_is_not_read_is_suspected_where_reading_it_is_not_enough() -> None:
+    """It reads the beginning only, and takes the best for the worst."""
+
+    @dataclass(frozen=True)
+    class Both:
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            return [-score for score in SHORTSIGHTED.score(query, texts)]
+
+    diagnosis = examine(laboratory("paragraphs", 1, at_most=1).using(reranker=Both()))
+    found = findings(diagnosis, "reranker.truncated")
+    suspected = [finding for finding in found.values() if finding.sureness == "suspected"]
+    assert suspected
+    for finding in suspected:
+        [rank] = numbers(r"would be at rank (\d+), still not within the top 4\.$", finding.observation)
+        assert rank > K
+
+
 @pytest.mark.parametrize("reranker", [InvertedReranker(), VerboseReranker()])
 def test_what_is_read_and_scored_badly_is_not_truncated(reranker: Any) -> None:
     diagnosis = with_reranker(reranker, "paragraphs", 1)
