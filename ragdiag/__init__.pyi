@@ -16,6 +16,7 @@ from .errors import (
     ResourceError,
     StageError,
 )
+from .experiments.remedies import BestWindowReranker, HeadedChunker, Remedies, remedies
 from .formats import (
     BeirDataset,
     document_evidence,
@@ -73,6 +74,7 @@ from .trace import QueryTrace, Trace
 __all__ = [
     "BM25Retriever",
     "BeirDataset",
+    "BestWindowReranker",
     "Chunk",
     "Chunker",
     "Comparison",
@@ -92,6 +94,7 @@ __all__ = [
     "FaissRetriever",
     "Groups",
     "HashingEmbedder",
+    "HeadedChunker",
     "Health",
     "Hit",
     "HybridRetriever",
@@ -111,6 +114,7 @@ __all__ = [
     "RagdiagError",
     "RagdiagWarning",
     "RecursiveChunker",
+    "Remedies",
     "Request",
     "Reranker",
     "ResourceError",
@@ -148,6 +152,7 @@ __all__ = [
     "read_queries",
     "read_run",
     "read_trace",
+    "remedies",
     "write_beir",
     "write_documents",
     "write_qrels",

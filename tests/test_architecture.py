@@ -47,6 +47,7 @@ LAZY_UPWARD = {
     ("ragdiag.diagnosis.result", "formats"),
     ("ragdiag.diagnosis.explanation", "report"),
     ("ragdiag.diagnosis.health.result", "report"),
+    ("ragdiag.experiments.remedies.result", "report"),
 }
 
 

@@ -189,8 +189,8 @@ class Limit:
 
     @property
     def sureness(self) -> Sureness:
-        """Whether the limit tells them apart with nothing in between, and often enough."""
-        return "measured" if self.drops >= _TO_TELL and self.most < self.least else "suspected"
+        """Whether the limit tells all of them apart, or all but nearly."""
+        return "measured" if self.most < self.least else "suspected"
 
     def __str__(self) -> str:
         return (
@@ -249,7 +249,7 @@ def _counters(bench: Bench) -> Iterator[tuple[str, _Count]]:
 
 
 def _limit_in(bench: Bench, unit: str, count: _Count) -> Limit | None:
-    """What is kept at most and left out at least, in one unit; None where nothing was left out.
+    """What is kept at most and left out at least, in one unit; None where little was left out.
 
     A packer that goes on after a chunk that does not fit would have had to keep every one that does; one that
     stops there, only the first.
@@ -267,7 +267,9 @@ def _limit_in(bench: Bench, unit: str, count: _Count) -> Limit | None:
             elif position in room_for:
                 too_many.append(taken + size)
         kept.append(taken)
-    return Limit(unit, max(kept), min(too_many), len(too_many)) if too_many else None
+    if len(too_many) < _TO_TELL:
+        return None
+    return Limit(unit, max(kept), min(too_many), len(too_many))
 
 
 def _tokens(packer: Packer | None, chunk: Chunk) -> int:

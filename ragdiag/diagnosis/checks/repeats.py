@@ -18,6 +18,10 @@ from ragdiag.stages.retrievers.bm25 import tokenize_words
 
 __all__ = ["Repeat", "find_repeat"]
 
+# What shares fewer of its words, the function words, with another text nobody would call a repeat of it:
+# a packer that leaves it out goes by something else, such as the document that both are from.
+_LEAST_SHARED = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -66,7 +70,9 @@ def _find(bench: Bench, loss: Loss) -> Repeat | None:
         words = _words(bench, chunk)
         shared = {other: len(words & _words(bench, other)) for other in rest}
         of = max(repeated, key=lambda other: shared[other])
-        if shared[of] < max((shared[other] for other in beside), default=1):
+        if shared[of] <= max((shared[other] for other in beside), default=0):
+            continue
+        if shared[of] < _LEAST_SHARED * len(words):
             continue
         if not fits_some_context(bench, [of, chunk]):
             continue

@@ -51,7 +51,7 @@ def _reranker_input(setting: Setting) -> Change:
 
 
 def _surely_read(reranker: Any, setting: Setting) -> int:
-    """The characters of a text that a reranker reads beside any query, by the chunk of most tokens to them."""
+    """The characters of a text that a reranker reads beside any query, by the densest chunk."""
     limit = reranker.max_tokens
     query = max((query.text for query in setting.queries), key=len)
     texts = list(dict.fromkeys(chunk.text for chunk in setting.chunks))

@@ -1,4 +1,4 @@
-"""The one call: which changes of a pipeline mend what it loses, and what do they gain?"""
+"""The one call: changes of a pipeline that may mend what it loses, each run to see what it gains."""
 
 from __future__ import annotations
 

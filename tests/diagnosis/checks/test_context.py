@@ -21,7 +21,7 @@ from faults.broken_stages import (
 from faults.laboratory import WordBudget, examine, first_that_fit, laboratory, verdicts, words
 from hypothesis import given
 from hypothesis import strategies as st
-from plugs import OrderRetriever, WholeChunker
+from plugs import AnyPacker, CutChunker, OrderRetriever, WholeChunker
 
 from ragdiag import Diagnosis, Pipeline, diagnose
 from ragdiag.diagnosis.checks.check import CheckOutcome
@@ -161,8 +161,27 @@ def test_a_repeat_is_seen_where_all_else_repeats_as_well() -> None:
     assert findings(packed(REPEATS, [(alike, 1)]), "packer.deduplicated") == {}
 
 
+def test_two_chunks_of_one_document_are_no_repeats() -> None:
+    """The packer keeps one chunk a document, whatever they say."""
+    document = Document("d", "alpha beta gamma of delta epsilon zeta of eta theta iota kappa")
+    first, second = document.text[:21], document.text[22:]
+    others = [Document(name, sentence(name, 9)) for name in ("e", "f")]
+    ranges = [[(0, len(first))], [(22, len(document.text))]]
+    chunks = CutChunker({"d": ranges}).chunk(document)
+    order = [chunks[0].id, whole_chunk(others[0]), chunks[1].id, whole_chunk(others[1])]
+    pipeline = Pipeline(
+        chunker=CutChunker({"d": ranges}),
+        retriever=OrderRetriever({"q": order}),
+        packer=AnyPacker(lambda given: list({c.spans[0].doc_id: c for c in reversed(given)}.values())),
+    )
+    query = Query("q", "question", [Evidence.of(Span.find(document, second))])
+    diagnosis = diagnose(pipeline, [document, *others], [query], progress=False)
+    assert {verdict.cause for verdict in verdicts(diagnosis).values()} == {"dropped"}
+    assert outcome(diagnosis, "packer.deduplicated").status == "silent"
+
+
 def test_room_for_one_chunk_is_no_repeat() -> None:
-    diagnosis = packed(TopK(1), [([ALIKE[0], ALIKE[2]], 1), ([sentence("p", 40)], 0)])
+    diagnosis = packed(TopK(1), [([ALIKE[0], ALIKE[2]], 1), ([sentence("p", 26)], 0)])
     assert outcome(diagnosis, "packer.deduplicated").status == "silent"
 
 
@@ -208,10 +227,26 @@ def test_the_limit_may_be_a_part_of_the_budget() -> None:
     assert takes == [[6, 48, 60], [6, 50, 60], [13, 54, 60]]
 
 
-def test_a_single_chunk_left_out_fits_many_limits() -> None:
+def test_a_single_chunk_left_out_fits_any_limit() -> None:
     asked = [(sentences("p", 2, 9, 2), 1), (sentences("q", 2, 2), 0)]
-    [finding] = findings(packed(MiscountingPacker(30), asked), "packer.miscount").values()
-    assert finding.sureness == "suspected"
+    [verdict] = verdicts(packed(MiscountingPacker(30), asked)).values()
+    assert [finding.code for finding in verdict.findings] == ["packer.dropped"]
+
+
+def test_a_limit_that_tells_nearly_all_apart_is_suspected() -> None:
+    """The packer adds ten letters to each chunk, for what stands between them: the sums overlap a little."""
+
+    @dataclass(frozen=True)
+    class Separating:
+        def pack(self, query: str, chunks: Sequence[Chunk]) -> list[Chunk]:  # noqa: ARG002
+            return first_that_fit(chunks, 100, lambda chunk: len(chunk.text) + 10)
+
+    many_words, few_words = " ".join("abcdefgh" * 5 + "abcde"), ["p" * 40, "q" * 30, "r" * 11]
+    asked = [([many_words[:88].strip() + "x", *few_words[:2]], 1), (few_words, 2), (few_words, 2)]
+    found = findings(packed(Separating(), asked), "packer.budget")
+    assert {finding.sureness for finding in found.values()} == {"suspected"}
+    for finding in found.values():
+        assert numbers(r"more than (\d+) characters, .* been (\d+) or more", finding.observation) == [88, 81]
 
 
 @dataclass(frozen=True)
