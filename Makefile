@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench verdicts clean
 
 demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's handbook (installs no torch).
 	$(BIN)/ragdiag demo
@@ -22,15 +22,19 @@ lint: $(VENV)/installed-dev  ## Check style and types.
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about an hour).
+bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about two hours).
 	$(BIN)/python benchmarks/span_recall.py
 	$(BIN)/python benchmarks/document_retrieval.py
 	$(BIN)/python benchmarks/chunker_speed.py
 	$(BIN)/python benchmarks/rank_measures.py
 	$(BIN)/python benchmarks/ledger_cost.py
 	$(BIN)/python benchmarks/verdict_cost.py
+	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/exact_ranks.py
 	$(BIN)/python benchmarks/bm25_speed.py --out benchmarks/results/bm25_speed.json
+
+verdicts: $(VENV)/installed-bench  ## How often a verdict is right: the table and the heat map (about half an hour).
+	$(BIN)/python benchmarks/verdicts.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

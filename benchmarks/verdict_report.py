@@ -26,7 +26,9 @@ Row = dict[str, Any]
 _FATES = (
     "*only*, *joint*: the stage named is one whose mending alone brings the unit back. *overdetermined*, "
     "*mixed*: for ragdiag, all stages that must be mended are named, and no other; the simpler rules name "
-    "one stage, and are right where it is one of them."
+    "one stage, and are right where it is one of them. *One ideal stage enough*: with one stage ideal, which "
+    "is more than healthy, the unit comes back although two are broken: an ideal reranker, say, also puts "
+    "both halves of cut evidence first."
 )
 
 
@@ -52,6 +54,11 @@ def is_right(unit: Row, rule: str) -> bool:
 def names_the_set(unit: Row) -> bool:
     """Whether the stages that the verdict says must all be mended are those of a minimal fix."""
     return unit["proof"] in _DETERMINED and sorted(unit["blamed"]) in [sorted(fix) for fix in unit["truth"]]
+
+
+def holds_the_set(unit: Row) -> bool:
+    """Whether a minimal fix is among the sets of stages that the verdict says are each enough."""
+    return any(sorted(repair) in [sorted(fix) for fix in unit["truth"]] for repair in unit["repairs"])
 
 
 def scores(trials: Iterable[Row]) -> dict[str, Any]:
@@ -199,6 +206,10 @@ def _several(trials: Sequence[Row]) -> dict[str, Any]:
         if any(u["truth"] == [[stage]] for u in fates["only"])
     }
     table["overdetermined"]["by_pair"] = _by_stages(whole)
+    table["overdetermined"]["among"] = _share(map(holds_the_set, fates["overdetermined"]))
+    table["overdetermined"]["one_enough"] = _share(
+        any(len(repair) == 1 for repair in unit["repairs"]) for unit in fates["overdetermined"]
+    )
     return table
 
 
@@ -207,7 +218,12 @@ def _by_stages(units: Sequence[Row]) -> dict[str, Any]:
     for unit in units:
         of_pair[" + ".join(s for s in LOSS_STAGES if s in unit["truth"][0])].append(unit)
     return {
-        pair: {"units": len(found), "named": _share(map(names_the_set, found))}
+        pair: {
+            "units": len(found),
+            "named": _share(map(names_the_set, found)),
+            "among": _share(map(holds_the_set, found)),
+            "one_enough": _share(any(len(repair) == 1 for repair in unit["repairs"]) for unit in found),
+        }
         for pair, found in sorted(of_pair.items())
     }
 
@@ -321,11 +337,23 @@ def as_markdown(found: Mapping[str, Any], trials: Sequence[Row], expected: int) 
         "",
         _FATES,
         "",
-        _row(["masked pair", "lost units", "named as planted"]),
-        _row(["---"] * 3),
+        _row(
+            [
+                "masked pair",
+                "lost units",
+                "named as planted",
+                "among the sets named",
+                "one ideal stage enough",
+            ]
+        ),
+        _row(["---"] * 5),
     ]
+    whole = found["pairs"]["overdetermined"]
+    figures = [_figure(whole[key]) for key in (OURS, "among", "one_enough")]
+    lines.append(_row(["**all**", f"{whole['units']:,}", *figures]))
     for pair, of in found["pairs"]["overdetermined"]["by_pair"].items():
-        lines.append(_row([pair, of["units"], _figure(of["named"])]))
+        figures = [_figure(of[key]) for key in ("named", "among", "one_enough")]
+        lines.append(_row([pair, of["units"], *figures]))
     lines += [
         "",
         "## What no data can tell, listed before the run",

@@ -29,7 +29,7 @@ SEVERITIES = {
         for name in ("dropped_documents", "truncated_documents", "near_duplicate_flood")
     },
     "fixed_split": 500,  # as long as the healthy chunks: it is the place of the cut that is wrong
-    "small_budget": 0.05,  # so small that no usual chunk fits: else another packer could still make do with it
+    "small_budget": 0.05,  # no usual chunk fits: else another packer could still make do with it
 }
 """Of other faults than those with `SHARE`, where it is not the usual one."""
 
