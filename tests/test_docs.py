@@ -41,13 +41,15 @@ def test_the_ten_lines_of_python_run() -> None:
     names: dict[str, object] = {}
     exec(blocks("python")[0], names)  # noqa: S102  # the project's own README
     assert getattr(names["diagnosis"], "recall") == 1.0  # noqa: B009
+    exec(blocks("python")[1], names)  # noqa: S102
+    assert "Nothing was lost" in str(names["remedies"])
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_stage_of_ones_own_is_a_stage() -> None:
     names: dict[str, object] = {}
-    exec("import ragdiag as rd\n" + blocks("python")[1], names)  # noqa: S102
-    exec(blocks("python")[2], names)  # noqa: S102
+    exec("import ragdiag as rd\n" + blocks("python")[2], names)  # noqa: S102
+    exec(blocks("python")[3], names)  # noqa: S102
     chunker = names["ParagraphChunker"]()  # type: ignore[operator]
     pipeline = Pipeline(chunker=chunker, retriever=BM25Retriever())
     chunks = pipeline.index(read_documents("docs")).chunks
@@ -67,7 +69,7 @@ def test_judged_documents_are_evaluated_as_written() -> None:
         "queries": [Query("q", "How long do refunds take?")],
         "qrels": {"q": {"returns": 1}},
     }
-    *lines, last = blocks("python")[3].strip().splitlines()
+    *lines, last = blocks("python")[4].strip().splitlines()
     exec("\n".join(lines), names)  # noqa: S102
     means = eval(last, names)  # noqa: S307
     assert means["value"].tolist() == [1.0, 1.0, 1.0]
@@ -82,7 +84,7 @@ def test_the_diagnose_command_runs_as_written(workspace: Path, capsys: pytest.Ca
 
 
 def test_links_lead_to_files() -> None:
-    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/truth.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (ROOT / target).exists(), f"{page}: {target}"
