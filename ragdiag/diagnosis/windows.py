@@ -18,7 +18,7 @@ from ragdiag.records import Chunk, Document, Span
 from ragdiag.spans import Range
 from ragdiag.stages.protocols import Embedder
 
-__all__ = ["Windows", "find_windows"]
+__all__ = ["Windows", "evidence_in", "find_windows"]
 
 _TIMES_MEDIAN = 4  # a chunk this many times as long as the median of all is oversize
 _LONG = 2000  # and so is one of more characters, whatever the others are
@@ -63,7 +63,7 @@ def find_windows(
     # All that deliver the same spans: of several children of a parent, one is found by the evidence.
     for number in [n for n in carriers if unit.chunk(n).spans in best]:
         chunk = unit.chunk(number)
-        evidence = _evidence_in(evidence_map, documents, unit, chunk)
+        evidence = evidence_in(evidence_map, documents, unit, chunk)
         window = None if evidence is None else _window(chunk, evidence, embedder, usual)
         if window is not None:
             cause, text, problem = window
@@ -91,7 +91,7 @@ def _window(chunk: Chunk, evidence: Range, embedder: Embedder, usual: int) -> tu
     return "oversize", text[slice(*window)], problem
 
 
-def _evidence_in(
+def evidence_in(
     evidence_map: EvidenceMap, documents: Mapping[str, Document], unit: LostUnit, chunk: Chunk
 ) -> Range | None:
     """From where to where a chunk's index text holds evidence of the unit; None where that is not seen."""

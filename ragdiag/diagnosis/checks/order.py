@@ -21,7 +21,7 @@ from ragdiag.diagnosis.checks.packing import needed_of
 from ragdiag.diagnosis.checks.probes import complete
 from ragdiag.diagnosis.repairs import window_around
 from ragdiag.diagnosis.verdicts import Finding, Sureness
-from ragdiag.diagnosis.windows import _evidence_in as evidence_in
+from ragdiag.diagnosis.windows import evidence_in
 from ragdiag.records import Query
 from ragdiag.spans import Range
 from ragdiag.stages.ranking import order_by_score
