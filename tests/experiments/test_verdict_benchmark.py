@@ -21,16 +21,13 @@ SINGLES = (
     "split_evidence",
     "last_chunk_dropped",
     "noise",
-    "dimensions_cut",
     "missing_upserts",
     "stale_vectors",
     "wrong_filter",
-    "score_threshold",
     "reranker_inverted",
     "phantom_boost",
     "small_budget",
     "first_dropped",
-    "chunks_cut",
 )
 LEAST = {"small_budget": 0.75}  # short chunks still fit: there another choice of the packer would have done
 PAIRS = (
