@@ -7,7 +7,7 @@ A verdict says *which stage*; a check looks at one lost unit and says *what is w
     bench.py      what checks measure with: exact scores, searches, texts embedded anew
     labels.py chunks.py
                   how evidence is marked; sizes and repeats of chunks
-    places.py -> vectors.py; titles.py, swaps.py -> meaning.py
+    places.py -> vectors.py; swaps.py -> meaning.py
                   where the chunk stands in the exact search; what its vector misses
     probes.py, arms.py, listings.py -> entries.py -> searches.py
                   what the index holds, and what it does with it

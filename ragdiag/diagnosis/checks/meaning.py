@@ -7,7 +7,7 @@ then; for numbers and names it asks how much of the score hangs on them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
 from ragdiag.diagnosis.checks.places import Place, place_of, rank_among, rank_by_vectors
 from ragdiag.diagnosis.checks.swaps import Kind, kinds_of_words, other_number, swap
-from ragdiag.diagnosis.checks.titles import elsewhere, titles_above
 from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.records import Request
+from ragdiag.stages.chunkers.titles import BETWEEN_TITLES, Titles
 from ragdiag.stages.protocols import Vectors
 from ragdiag.stages.retrievers.bm25 import BM25Retriever, tokenize_words
 from ragdiag.stages.similarity import exact_scores
@@ -27,7 +27,6 @@ __all__ = ["CHECKS"]
 
 # An embedder that says that it lacks its prompt is worth some texts: a test's chunks, not a warehouse's.
 _TEXTS_A_LOSS = 30
-_BETWEEN_TITLES = " > "
 _LEAST_SHARED = 2  # words: by one alone BM25 may have it by chance, as "we" is rare where few texts say it
 
 # Of the movement that an ordinary word makes: a number that makes a quarter of it is hardly seen.
@@ -105,7 +104,7 @@ def orphan_context(bench: Bench, loss: Loss) -> Finding | None:
     place = place_of(bench, loss)
     if place is None:
         return None
-    above = {chunk: titles_above(bench, chunk) for chunk in place.chunks}
+    above = {chunk: _titles_above(bench, chunk) for chunk in place.chunks}
     if not any(above.values()):
         raise NotApplicable("neither headings stand above the chunk, nor has its document a title")
     if all(title in bench.chunk(chunk).index_text for chunk, titles in above.items() for title in titles):
@@ -114,7 +113,7 @@ def orphan_context(bench: Bench, loss: Loss) -> Finding | None:
     if rank > place.n:
         return None
     observation = (
-        f"It has {place}. With {_BETWEEN_TITLES.join(above[place.last])!r}, which stands above it, put "
+        f"It has {place}. With {BETWEEN_TITLES.join(above[place.last])!r}, which stands above it, put "
         f"before its text it has rank {rank:,}"
     )
     strange = _strange_titles(bench, place, above)
@@ -122,15 +121,26 @@ def orphan_context(bench: Bench, loss: Loss) -> Finding | None:
         placebo = _rank_under(bench, loss, place, dict.fromkeys(place.chunks, strange))
         if placebo <= place.n:
             return None  # any words would do
-        observation += f" (with {_BETWEEN_TITLES.join(strange)!r}, from elsewhere, {placebo:,})"
+        observation += f" (with {BETWEEN_TITLES.join(strange)!r}, from elsewhere, {placebo:,})"
     observation += ": an exact search has it among its candidates."
     return Finding("embedder.orphan_context", observation, "proven")
+
+
+def _titles_above(bench: Bench, position: int) -> tuple[str, ...]:
+    span = bench.chunk(position).spans[0]
+    document = bench.index.documents_by_id[span.doc_id]
+    return bench.once(("titles", document.id), lambda: Titles.of(document)).above(span.start)
+
+
+def _elsewhere(position: int, total: int) -> Iterator[int]:
+    """All chunks but one, beginning half the corpus away from it, where other things are likely spoken of."""
+    return ((position + total // 2 + i) % total for i in range(total) if (total // 2 + i) % total)
 
 
 def _rank_under(bench: Bench, loss: Loss, place: Place, titles: Mapping[int, Sequence[str]]) -> int:
     """The rank of the unit were its chunks embedded with titles before them."""
     texts = [
-        "\n".join(filter(None, [_BETWEEN_TITLES.join(titles[chunk]), bench.chunk(chunk).index_text]))
+        "\n".join(filter(None, [BETWEEN_TITLES.join(titles[chunk]), bench.chunk(chunk).index_text]))
         for chunk in place.chunks
     ]
     return _rank_with(bench, loss, place.chunks, bench.embed_documents(texts))
@@ -146,7 +156,7 @@ def _rank_with(bench: Bench, loss: Loss, chunks: Sequence[int], vectors: Vectors
 def _strange_titles(bench: Bench, place: Place, above: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
     """The titles above a chunk of quite another place; none where all chunks stand under the same."""
     own = {title for titles in above.values() for title in titles}
-    found = (titles_above(bench, other) for other in elsewhere(place.last, place.total))
+    found = (_titles_above(bench, other) for other in _elsewhere(place.last, place.total))
     return next((titles for titles in found if titles and own.isdisjoint(titles)), ())
 
 
@@ -252,7 +262,7 @@ def _another(bench: Bench, place: Place, word: str, kinds: Mapping[str, Kind]) -
     if kinds[word] == "number":
         return other_number(word)
     known = kinds_of_words(bench.chunk(place.last).index_text).keys() | kinds.keys()
-    for row in elsewhere(place.last, place.total):
+    for row in _elsewhere(place.last, place.total):
         for other, kind in kinds_of_words(bench.chunk(row).index_text).items():
             if kind == kinds[word] and other not in known:
                 return other

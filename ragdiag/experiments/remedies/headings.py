@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 from ragdiag.errors import ConfigError
 from ragdiag.records import Chunk, Document
 from ragdiag.stages import boundary
-from ragdiag.stages.chunkers.sections import read_sections
+from ragdiag.stages.chunkers.titles import BETWEEN_TITLES, Titles
 from ragdiag.stages.protocols import Chunker, is_plug
 
 __all__ = ["HeadedChunker"]
-
-_BETWEEN_TITLES = " > "
-_LONGEST_TITLE = 100  # characters: a longer first line is a paragraph
-_ENDS_A_SENTENCE = re.compile(r"[.!?:;,…。！？]['\")\]]*$")  # noqa: RUF001  # full-width marks end sentences too
 
 
 @dataclass(frozen=True)
@@ -49,26 +43,11 @@ class HeadedChunker:
     def chunk(self, document: Document) -> list[Chunk]:
         """The chunks of one document, in the order of the text."""
         chunks = boundary.chunk_document(self.chunker, document)
-        sections = read_sections(document.text)
-        starts = [section.blocks[0][0] for section in sections]
-        fallback = _title_of(document)
+        titles_of = Titles.of(document)
         headed = []
         for chunk in chunks:
-            # A chunk may begin with the blank lines before its section's heading.
-            place = bisect_right(starts, chunk.spans[0].start) - 1
-            titles = sections[max(place, 0)].path if sections else ()
-            titles = titles or fallback
+            titles = titles_of.above(chunk.spans[0].start)
             told = all(title in chunk.index_text for title in titles)
-            prefixed = f"{_BETWEEN_TITLES.join(titles)}\n{chunk.index_text}"
+            prefixed = f"{BETWEEN_TITLES.join(titles)}\n{chunk.index_text}"
             headed.append(chunk if told else replace(chunk, index_text=prefixed))
         return headed
-
-
-def _title_of(document: Document) -> tuple[str, ...]:
-    title = document.metadata.get("title") or _first_line(document.text)
-    return (title,) if isinstance(title, str) and title else ()
-
-
-def _first_line(text: str) -> str:
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return "" if len(line) > _LONGEST_TITLE or _ENDS_A_SENTENCE.search(line) else line

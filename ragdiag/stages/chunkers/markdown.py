@@ -10,11 +10,10 @@ from ragdiag.stages.chunkers.lengths import lengths_of
 from ragdiag.stages.chunkers.merging import Fitting, check_limits
 from ragdiag.stages.chunkers.sections import Section, read_sections
 from ragdiag.stages.chunkers.splitting import SEPARATORS
+from ragdiag.stages.chunkers.titles import BETWEEN_TITLES
 from ragdiag.stages.tokens import TokenCounter, count, counter
 
 __all__ = ["MarkdownChunker"]
-
-_BETWEEN_HEADINGS = " > "
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,7 +108,7 @@ class MarkdownChunker:
         for section in sections:
             path = section.path
             first = max((i + 1 for i, title in enumerate(path) if title not in usable), default=0)
-            candidates.append([_BETWEEN_HEADINGS.join(path[i:]) + "\n" for i in range(first, len(path))])
+            candidates.append([BETWEEN_TITLES.join(path[i:]) + "\n" for i in range(first, len(path))])
         fits = iter(self._at_most_half(by, [prefix for group in candidates for prefix in group]))
         return [next((p for p, fit in [(p, next(fits)) for p in group] if fit), "") for group in candidates]
 
