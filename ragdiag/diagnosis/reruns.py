@@ -51,14 +51,21 @@ class Pairs:
         Raises:
             Void: the reranker raised, or too few calls are left.
         """
-        return self.of_texts(reranker, query, [chunk.text for chunk in chunks])
+        return self.of_texts(
+            reranker, query, [chunk.text for chunk in chunks], [chunk.id for chunk in chunks]
+        )
 
-    def of_texts(self, reranker: Reranker, query: Query, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The same for texts, which need not be those of chunks."""
-        missing = [text for text in dict.fromkeys(texts) if (query.text, text) not in self._scores]
+    def of_texts(
+        self, reranker: Reranker, query: Query, texts: Sequence[str], names: Sequence[str] | None = None
+    ) -> NDArray[np.float64]:
+        """The same for texts, which need not be those of chunks; ``names`` are what errors call them."""
+        called = zip(texts, names or texts, strict=True)
+        missing = {text: name for text, name in called if (query.text, text) not in self._scores}
         self._allowance.spend(pairs=len(missing))
         with calling("reranker"):
-            scores = boundary.score_pairs(reranker, query.id, query.text, missing, missing)
+            scores = boundary.score_pairs(
+                reranker, query.id, query.text, list(missing.values()), list(missing)
+            )
         self._scores |= {
             (query.text, text): float(score) for text, score in zip(missing, scores, strict=True)
         }
@@ -174,14 +181,15 @@ class Reruns:
         variant = "window" if window else ""
         try:
             candidates = self._candidates(unit, stages, window=window)
-            context = self.downstream(unit, candidates, () if window else stages)
+            ranked = self._ranked(unit, candidates, () if window else stages)
+            context = self._context(unit, ranked, () if window else stages)
         except Void as void:
             return Trial(stages, "void", None, void.reason, variant, void.by)
         coverage = self.coverage(unit, context)
         delivered = coverage >= unit.min_coverage
         own = float(coverage[unit.number])
         if not delivered[unit.number]:
-            lost_at = self._stage_of_loss(unit, stages, candidates, window=window)
+            lost_at = None if window else self._stage_of_loss(unit, stages, candidates, ranked)
             return Trial(stages, "lost", own, variant=variant, lost_at=lost_at)
         evicted = np.flatnonzero((unit.kept > 0) & ~delivered)
         if len(evicted):
@@ -189,18 +197,20 @@ class Reruns:
         return Trial(stages, "recovered", own, variant=variant)
 
     def _stage_of_loss(
-        self, unit: LostUnit, ideal: tuple[str, ...], candidates: Sequence[int], *, window: bool
+        self, unit: LostUnit, ideal: tuple[str, ...], candidates: Sequence[int], ranked: Sequence[int]
     ) -> str | None:
-        """The first stage behind which nothing holds the unit whole, in a re-run that lost it."""
-        if window:
-            return None
-        if self._holds(unit, self._ranked(unit, candidates, ideal)[: self._trace.top_k]):
+        """The first stage behind which nothing holds the unit whole; None where a plug fails to tell."""
+        if self._holds(unit, ranked[: self._trace.top_k]):
             return "packer"
         if self._holds(unit, candidates):
             return "reranker"
-        if self._trace.similarity is None or self._holds(unit, self._candidates(unit, (*ideal, "retriever"))):
+        if self._trace.similarity is None:
             return "retriever"
-        return "embedder"
+        try:
+            exact = self._candidates(unit, (*ideal, "retriever"))
+        except Void:
+            return None
+        return "retriever" if self._holds(unit, exact) else "embedder"
 
     def _holds(self, unit: LostUnit, numbers: Sequence[int]) -> bool:
         chunks = [unit.chunk(number) for number in numbers]
@@ -232,7 +242,11 @@ class Reruns:
         Raises:
             Void: a plug raised, or too few calls are left.
         """
-        top = self._ranked(unit, candidates, ideal)[: self._trace.top_k]
+        return self._context(unit, self._ranked(unit, candidates, ideal), ideal)
+
+    def _context(self, unit: LostUnit, ranked: Sequence[int], ideal: Collection[str]) -> tuple[Chunk, ...]:
+        """The context that comes of the final order of the candidates."""
+        top = ranked[: self._trace.top_k]
         if self._pipeline.packer is None:
             return tuple(unit.chunk(number) for number in top)
         if "packer" in ideal:

@@ -13,6 +13,7 @@ from faults.broken_stages import (
     CuttingChunker,
     DecapitatingPacker,
     DroppingChunker,
+    ForgetfulRetriever,
     InvertedReranker,
     LossyRetriever,
     NoisyEmbedder,
@@ -30,7 +31,7 @@ from faults.laboratory import (
 from faults.planted import Plant
 from plugs import LineChunker
 
-from ragdiag import ExactRetriever
+from ragdiag import ExactRetriever, HybridRetriever
 from ragdiag.diagnosis.verdicts import Proof, Verdict
 from ragdiag.records import Chunk, Document, Hit, Request
 from ragdiag.stages.protocols import Vectors
@@ -383,3 +384,35 @@ def test_units_that_a_failing_stage_does_not_touch_are_proven_all_the_same() -> 
     by_reranker = {unit: v for unit, v in found.items() if v.observed == "reranker"}
     assert len(by_reranker) >= 10
     assert with_other_proof(by_reranker, "verified") == {}
+
+
+@dataclass(frozen=True)
+class TiringArm:
+    """A search by words that finds nothing, and answers a question without a vector only once."""
+
+    asked: list[int] = field(default_factory=list, repr=False, compare=False)
+    uses_vectors: bool = False
+
+    def build(self, chunks: Sequence[Chunk], vectors: Vectors | None) -> TiringArm:  # noqa: ARG002
+        return self
+
+    def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
+        if all(request.vector is None for request in requests):
+            self.asked.append(n)
+            if len(self.asked) > 1:
+                raise RuntimeError("tired")
+        return [[] for _ in requests]
+
+
+def test_an_arm_that_fails_when_it_is_asked_again_costs_no_more_than_its_own_proofs() -> None:
+    """Where a repair does not help, who loses the unit then is asked of the arms as well."""
+    healthy = laboratory("full", 1)
+    keys = healthy.some_keys(0.4, 1)
+    broken = healthy.using(
+        embedder=NoisyEmbedder(**vars(healthy.pipeline.embedder), marked=keys),
+        retriever=HybridRetriever([ForgetfulRetriever(ExactRetriever(), keys), TiringArm()]),
+    )
+    found = verdicts(examine(broken, causes=False))
+    assert len(found) >= 5
+    assert with_other_proof(found, "observed") == {}
+    assert {trial.void_by for verdict in found.values() for trial in verdict.trials} >= {"raised", None}
