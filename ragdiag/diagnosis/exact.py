@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ragdiag.diagnosis.arms import arms_of_index, build_arm
 from ragdiag.diagnosis.evidence import QueryEvidence
-from ragdiag.errors import StageError
 from ragdiag.index import Index
 from ragdiag.records import Query, Request
 from ragdiag.stages import boundary
@@ -77,13 +77,8 @@ def _text_candidates(index: Index, trace: Trace, queries: Sequence[Query]) -> li
 
 def text_arms(index: Index, retriever: Retriever, searcher: Searcher) -> Iterator[Searcher]:
     """The searchers of all arms, at any depth, that ignore vectors; built where not declared."""
-    arms = arms_of(retriever)
-    built: Sequence[Searcher | None] = getattr(searcher, "arms", [None] * len(arms))
-    if len(built) != len(arms):
-        raise StageError("retriever", f"declares {len(arms)} arms, but its searcher {len(built)}")
-    for arm, own in zip(arms, built, strict=True):
-        vectors = index.vectors if uses_vectors(arm) else None
+    for arm, own in arms_of_index(retriever, searcher):
         if arms_of(arm):
-            yield from text_arms(index, arm, own or boundary.build_index(arm, index.chunks, vectors))
+            yield from text_arms(index, arm, own or build_arm(index, arm))
         elif not uses_vectors(arm):
-            yield own or boundary.build_index(arm, index.chunks, None)
+            yield own or build_arm(index, arm)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ragdiag.diagnosis.arms import arms_of_index, build_arm
 from ragdiag.diagnosis.attempts import calling
 from ragdiag.diagnosis.checks.bench import Bench
-from ragdiag.stages import boundary
-from ragdiag.stages.protocols import Retriever, Searcher, arms_of, uses_vectors
+from ragdiag.stages.protocols import Retriever, Searcher
 
 __all__ = ["Part", "parts"]
 
@@ -41,17 +41,8 @@ def parts(bench: Bench) -> Part:
     """
 
     def part(retriever: Retriever, searcher: Searcher) -> Part:
-        arms = arms_of(retriever)
-        built = getattr(searcher, "arms", [None] * len(arms))
-        return Part(
-            retriever, searcher, tuple(part(a, s or build(a)) for a, s in zip(arms, built, strict=True))
-        )
-
-    def build(retriever: Retriever) -> Searcher:
-        index = bench.index
-        return boundary.build_index(
-            retriever, index.chunks, index.vectors if uses_vectors(retriever) else None
-        )
+        arms = arms_of_index(retriever, searcher)
+        return Part(retriever, searcher, tuple(part(a, own or build_arm(bench.index, a)) for a, own in arms))
 
     def whole() -> Part:
         with calling("retriever"):

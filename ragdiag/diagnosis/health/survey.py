@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ragdiag.diagnosis.arms import arms_of_index, build_arm
 from ragdiag.diagnosis.checks.check import NotApplicable
 from ragdiag.diagnosis.geometry import norms
-from ragdiag.errors import ConfigError, StageError
+from ragdiag.errors import ConfigError
 from ragdiag.index import Index
 from ragdiag.records import Chunk, Query, Request
 from ragdiag.stages import boundary
@@ -255,13 +256,8 @@ class Survey:
 
 def _leaves(index: Index, retriever: Retriever, searcher: Searcher) -> Iterator[tuple[Retriever, Searcher]]:
     """The retrievers that search by themselves, at any depth, with their indexes, built if not declared."""
-    arms = arms_of(retriever)
-    if not arms:
+    if not arms_of(retriever):
         yield retriever, searcher
-        return
-    built: Sequence[Searcher | None] = getattr(searcher, "arms", [None] * len(arms))
-    if len(built) != len(arms):
-        raise StageError("retriever", f"declares {len(arms)} arms, but its searcher {len(built)}")
-    for arm, own in zip(arms, built, strict=True):
-        vectors = index.vectors if uses_vectors(arm) else None
-        yield from _leaves(index, arm, own or boundary.build_index(arm, index.chunks, vectors))
+    else:
+        for arm, own in arms_of_index(retriever, searcher):
+            yield from _leaves(index, arm, own or build_arm(index, arm))
