@@ -26,14 +26,13 @@ from ragdiag.errors import ConfigError, DataError, StageError
 from ragdiag.stages.protocols import Embedder, Reranker, Vectors, require_plug
 from ragdiag.stages.tokens import TokenCounter, count
 
-__all__ = ["Asked", "Store", "StoredEmbedder", "StoredReranker"]
+__all__ = ["Asked", "Store", "StoredEmbedder", "StoredReranker", "without_address"]
 
 _APPLICATION = 0x52414744  # "RAGD", which SQLite keeps in the header of the file
 _VERSION = 1
 _PATIENCE = 60.0  # seconds that one process waits for another that is writing
 # The same on every machine, whatever its own order of bytes.
 _FLOAT, _DOUBLE, _WHOLE = "<f4", "<f8", "<i8"
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(slots=True)
@@ -316,9 +315,14 @@ class StoredReranker(_Stored):
         return scores
 
 
+def without_address(shown: str) -> str:
+    """A ``repr`` without the addresses of objects, which are others in every process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", shown)
+
+
 def _name_of(plug: object, name: str | None) -> str:
     called = repr(plug) if name is None else name
-    if not called or (name is None and _ADDRESS.search(called)):
+    if not called or (name is None and without_address(called) != called):
         raise ConfigError(
             f"{called!r} does not name a {type(plug).__name__} for good: give name=, or the class a __repr__ "
             "that shows its options"

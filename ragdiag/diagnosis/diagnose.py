@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 
-from ragdiag.diagnosis.evidence import EvidenceMap
+from ragdiag.diagnosis.evidence import EvidenceMap, QueryEvidence
 from ragdiag.diagnosis.exact import search_exactly
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.verification import verify as prove
@@ -14,6 +14,7 @@ from ragdiag.index import Index, check_documents, check_unique
 from ragdiag.pipeline import Pipeline
 from ragdiag.records import Document, Query
 from ragdiag.spans import check_evidence
+from ragdiag.trace import Trace
 
 __all__ = ["diagnose", "diagnose_index"]
 
@@ -71,18 +72,27 @@ def diagnose(
         >>> diagnose(pipeline, [faq], [query]).recall
         1.0
     """
-    options = _Options(
-        min_coverage, verify=verify, shapley=shapley, causes=causes, max_extra_calls=max_extra_calls
-    )
+    if not 0 < min_coverage <= 1:
+        raise ConfigError(f"min_coverage must be in (0, 1], got {min_coverage!r}")
+    if max_extra_calls is not None and max_extra_calls < 0:
+        raise ConfigError(f"max_extra_calls must be >= 0 or None, got {max_extra_calls!r}")
+    if shapley and not verify:
+        raise ConfigError("shapley=True needs re-runs, which verify=False turns off")
     check_documents(documents)
     originals = _check_data(documents, queries, sources)
-    return _diagnose(
-        pipeline.index(documents, progress=progress),
-        queries,
-        originals,
-        options,
-        copies=copies,
-        latency_queries=latency_queries,
+    index = pipeline.index(documents, progress=progress)
+    trace = index.run(queries, latency_queries=latency_queries, progress=progress)
+    run = _observe(index, trace, queries, originals, min_coverage=min_coverage, copies=copies)
+    if not verify:
+        return run.observed
+    return prove(
+        run.observed,
+        index,
+        run.evidence_map,
+        run.evidence,
+        shapley=shapley,
+        causes=causes,
+        max_extra_calls=max_extra_calls,
         progress=progress,
     )
 
@@ -94,47 +104,12 @@ def diagnose_index(
     sources: Sequence[Document] | None = None,
     min_coverage: float = 1.0,
     copies: bool = True,
-    verify: bool = True,
-    shapley: bool = False,
-    causes: bool = True,
-    max_extra_calls: int | None = None,
-    latency_queries: int = 0,
     progress: bool | None = None,
 ) -> Diagnosis:
-    """The diagnosis of a pipeline whose index stands already; everything else is as in `diagnose`."""
-    options = _Options(
-        min_coverage, verify=verify, shapley=shapley, causes=causes, max_extra_calls=max_extra_calls
-    )
+    """What the ledger observes of a pipeline whose index stands already. Nothing is proven."""
     originals = _check_data(index.documents, queries, sources)
-    return _diagnose(
-        index,
-        queries,
-        originals,
-        options,
-        copies=copies,
-        latency_queries=latency_queries,
-        progress=progress,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """How lost units are found and proven, checked before anything is run."""
-
-    min_coverage: float
-    _: KW_ONLY
-    verify: bool
-    shapley: bool
-    causes: bool
-    max_extra_calls: int | None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_coverage <= 1:
-            raise ConfigError(f"min_coverage must be in (0, 1], got {self.min_coverage!r}")
-        if self.max_extra_calls is not None and self.max_extra_calls < 0:
-            raise ConfigError(f"max_extra_calls must be >= 0 or None, got {self.max_extra_calls!r}")
-        if self.shapley and not self.verify:
-            raise ConfigError("shapley=True needs re-runs, which verify=False turns off")
+    trace = index.run(queries, progress=progress)
+    return _observe(index, trace, queries, originals, min_coverage=min_coverage, copies=copies).observed
 
 
 def _check_data(
@@ -153,21 +128,27 @@ def _check_data(
     return originals
 
 
-def _diagnose(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """A run with what its ledger observes, and the evidence that re-runs need as well."""
+
+    observed: Diagnosis
+    evidence_map: EvidenceMap
+    evidence: Sequence[QueryEvidence]
+
+
+def _observe(
     index: Index,
+    trace: Trace,
     queries: Sequence[Query],
     originals: Mapping[str, Document],
-    options: _Options,
     *,
+    min_coverage: float,
     copies: bool,
-    latency_queries: int,
-    progress: bool | None,
-) -> Diagnosis:
+) -> _Run:
     assessed = [query for query in queries if query.assessed]
-    trace = index.run(queries, latency_queries=latency_queries, progress=progress)
     evidence_map = EvidenceMap(index.documents, originals, trace.chunks, assessed, copies=copies)
     evidence = [evidence_map.of(query, trace[query.id].context) for query in assessed]
-    exact = search_exactly(index, trace, assessed, evidence)
     observed = Diagnosis.of(
         trace=trace,
         documents=index.documents,
@@ -175,19 +156,8 @@ def _diagnose(
         queries=queries,
         evidence_map=evidence_map,
         evidence=evidence,
-        exact=exact,
-        min_coverage=options.min_coverage,
+        exact=search_exactly(index, trace, assessed, evidence),
+        min_coverage=min_coverage,
         copies=copies,
     )
-    if not options.verify:
-        return observed
-    return prove(
-        observed,
-        index,
-        evidence_map,
-        evidence,
-        shapley=options.shapley,
-        causes=options.causes,
-        max_extra_calls=options.max_extra_calls,
-        progress=progress,
-    )
+    return _Run(observed, evidence_map, evidence)

@@ -2,8 +2,8 @@
 
     fault.py      what a fault is, what it breaks, and which units it hits
     marks.py      how a fault knows the evidence that it hits, in chunks and in texts
-    around.py parts.py chance.py
-                  what broken plugs have in common: what they pass on, where they reach, whom they hit
+    around.py chance.py
+                  what broken plugs have in common: what they pass on, whom they hit
     ingest.py chunking.py embedding.py indexing.py searching.py candidates.py reranking.py packing.py
     nothing.py    the faults, each a small named value, in the order of the flow
     truth.py      who is to blame for each unit that is then lost, by potential outcomes

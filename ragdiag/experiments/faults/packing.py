@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ragdiag.errors import ConfigError
 from ragdiag.experiments.faults.around import AroundPacker
 from ragdiag.experiments.faults.fault import Aim, Case, Fault
-from ragdiag.experiments.faults.parts import change_parts, has_field
+from ragdiag.experiments.parts import change_parts, has_field
 from ragdiag.records import Chunk
 from ragdiag.stages.packers.duplicates import NearDuplicateFilter
 from ragdiag.stages.packers.token_budget import TokenBudget

@@ -12,7 +12,7 @@ from ragdiag.experiments.faults.around import AroundEmbedder
 from ragdiag.experiments.faults.chance import checksum
 from ragdiag.experiments.faults.fault import Aim, Case, Fault
 from ragdiag.experiments.faults.marks import Marks
-from ragdiag.experiments.faults.parts import change_parts, has_field, parts_of
+from ragdiag.experiments.parts import change_parts, has_field, parts_of
 from ragdiag.stages.protocols import Retriever, Vectors, arms_of, similarity_of, uses_vectors
 from ragdiag.stages.retrievers.threshold import ThresholdRetriever
 

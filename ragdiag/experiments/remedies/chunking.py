@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ragdiag.experiments.faults.parts import has_field, parts_of
+from ragdiag.experiments.parts import has_field, parts_of
 from ragdiag.experiments.remedies.headings import HeadedChunker
 from ragdiag.experiments.remedies.remedy import (
     Change,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ragdiag.experiments.faults.parts import change_parts, has_field
+from ragdiag.experiments.parts import change_parts, has_field
 from ragdiag.pipeline import Pipeline
 from ragdiag.records import Chunk, Document, Query
 

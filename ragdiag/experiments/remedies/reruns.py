@@ -81,7 +81,6 @@ class Reruns:
             sources=tuple(self.diagnosis.sources.values()),
             min_coverage=self.diagnosis.min_coverage,
             copies=self.diagnosis.copies,
-            verify=False,
             progress=False,
         )
         return Rerun(change, index, compare(self.diagnosis, after))

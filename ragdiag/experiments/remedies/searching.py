@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ragdiag.experiments.faults.parts import change_parts, has_field, parts_of
+from ragdiag.experiments.parts import change_parts, has_field, parts_of
 from ragdiag.experiments.remedies.remedy import (
     Change,
     DoesNotApply,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -23,10 +22,9 @@ from ragdiag.experiments.remedies.suggestions import (
 from ragdiag.pipeline import Pipeline
 from ragdiag.progress import track
 from ragdiag.stages.protocols import STAGES
+from ragdiag.store import without_address
 
 __all__ = ["remedies"]
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr, where it is another one in every process
 
 
 def remedies(
@@ -100,7 +98,7 @@ def _check(
         ("candidates", pipeline.n, trace.candidates),
         ("top_k", pipeline.top_k, trace.top_k),
     ):
-        if _ADDRESS.sub("", str(of_pipeline)) != _ADDRESS.sub("", str(of_diagnosis)):
+        if without_address(str(of_pipeline)) != without_address(str(of_diagnosis)):
             raise ConfigError(
                 f"the diagnosis is of another pipeline: {name} is {of_diagnosis} in the diagnosis and "
                 f"{of_pipeline} in the pipeline; give the one that was diagnosed"

@@ -287,7 +287,7 @@ def checked(
 ) -> Diagnosis:
     """What is observed in a broken laboratory with these checks made at the reranker."""
     index = broken.pipeline.index(broken.documents, progress=False)
-    diagnosis = diagnose_index(index, broken.queries, verify=False, progress=False)
+    diagnosis = diagnose_index(index, broken.queries, progress=False)
     evidence_map = EvidenceMap(
         index.documents, diagnosis.sources, diagnosis.trace.chunks, diagnosis.assessed, copies=True
     )

@@ -20,7 +20,7 @@ def change_parts(stage: str, plug: _Plug, change: Callable[[object], object]) ->
     """The plug with each part changed to which ``change`` applies; itself where it applies to none.
 
     Args:
-        stage: whose plugs are parts: ``retriever`` or ``packer``.
+        stage: whose plugs are parts, such as ``retriever``.
         plug: a plug of that stage.
         change: returns what a part becomes, or the part itself where it does not apply. It is asked of the
             plug first, and of the parts of those only to which it does not apply.
