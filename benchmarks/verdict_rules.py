@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from ragdiag import Chunk, Diagnosis, Query, Span
-from ragdiag.diagnosis.verdicts import Verdict
+from ragdiag.diagnosis.cause_tables import lost_units
 from ragdiag.stages.protocols import STAGES
 
 __all__ = ["RULES", "Rule"]
@@ -26,15 +26,11 @@ Rule = Callable[[Diagnosis], Mapping[int, str]]
 """From a diagnosis with Shapley values to the stage that each lost unit is laid to, by its row."""
 
 
-def _lost(diagnosis: Diagnosis) -> dict[int, Verdict]:
-    return {row: verdict for row, verdict in enumerate(diagnosis.verdicts) if verdict is not None}
-
-
 def overlap_funnel(diagnosis: Diagnosis) -> dict[int, str]:
     """As tools do that follow a passage by its overlap: present, indexed, retrieved, reranked, delivered."""
     trace = diagnosis.trace
     found = {}
-    for row in _lost(diagnosis):
+    for row, _ in lost_units(diagnosis):
         position = int(diagnosis.ledger.owner[row])
         query, number = diagnosis.assessed[position], diagnosis.units[row][1]
         touching = {at for at, chunk in enumerate(trace.chunks) if _touches(chunk, query, number)}
@@ -78,18 +74,19 @@ def first_loss(diagnosis: Diagnosis) -> dict[int, str]:
     """The ledger read from its beginning, and whatever was regained later."""
     ledger = diagnosis.ledger
     return {
-        row: ledger.checkpoints[int(np.argmax(ledger.hard[row] < 1))].stage or "" for row in _lost(diagnosis)
+        row: ledger.checkpoints[int(np.argmax(ledger.hard[row] < 1))].stage or ""
+        for row, _ in lost_units(diagnosis)
     }
 
 
 def last_loss(diagnosis: Diagnosis) -> dict[int, str]:
     """The ledger's labels."""
-    return {row: verdict.observed for row, verdict in _lost(diagnosis).items()}
+    return {row: verdict.observed for row, verdict in lost_units(diagnosis)}
 
 
 def largest_lift(diagnosis: Diagnosis) -> dict[int, str]:
     """As tools do that replace one stage by an oracle and look what the whole gains."""
-    lost = _lost(diagnosis)
+    lost = dict(lost_units(diagnosis))
     alone = {
         row: [t.ideal[0] for t in verdict.trials if t.recovered and len(t.ideal) == 1 and not t.variant]
         for row, verdict in lost.items()
@@ -104,7 +101,7 @@ def shapley_top(diagnosis: Diagnosis) -> dict[int, str]:
         row: max(verdict.shapley, key=verdict.shapley.__getitem__)
         if verdict.shapley and max(verdict.shapley.values()) > 0
         else ""
-        for row, verdict in _lost(diagnosis).items()
+        for row, verdict in lost_units(diagnosis)
     }
 
 

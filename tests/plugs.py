@@ -113,11 +113,11 @@ class AnyEmbedder:
 
 @dataclass(frozen=True)
 class CountingEmbedder:
-    """Passes on to another embedder and keeps what it was asked, call by call."""
+    """Embeds as another one does, and keeps what it was asked; it shows and compares as if it did not."""
 
     inner: Any
-    documents: list[list[str]] = field(default_factory=list)
-    queries: list[list[str]] = field(default_factory=list)
+    documents: list[list[str]] = field(default_factory=list, repr=False, compare=False)
+    queries: list[list[str]] = field(default_factory=list, repr=False, compare=False)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         self.documents.append(list(texts))

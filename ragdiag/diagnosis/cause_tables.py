@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from ragdiag.diagnosis.result import Diagnosis
 
-__all__ = ["MainCause", "cause_table", "check_table", "failure_table", "main_causes", "name_cause"]
+__all__ = [
+    "MainCause",
+    "cause_table",
+    "check_table",
+    "failure_table",
+    "lost_units",
+    "main_causes",
+    "name_cause",
+]
 
 _SUREST_FIRST = get_args(Sureness)
 _SETS = 3  # sets of stages named in one observation
@@ -106,7 +114,7 @@ def name_cause(stage: str, cause: str) -> Cause:
 # A row a lost unit
 
 
-def _lost_units(diagnosis: Diagnosis) -> Iterator[tuple[int, Verdict]]:
+def lost_units(diagnosis: Diagnosis) -> Iterator[tuple[int, Verdict]]:
     """Each lost unit by its row of the ledger, with its verdict."""
     return ((unit, verdict) for unit, verdict in enumerate(diagnosis.verdicts) if verdict is not None)
 
@@ -116,7 +124,7 @@ def failure_table(diagnosis: Diagnosis) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for unit, verdict in _lost_units(diagnosis):
+    for unit, verdict in lost_units(diagnosis):
         position = int(diagnosis.ledger.owner[unit])
         query, (_, number) = diagnosis.assessed[position], diagnosis.units[unit]
         ranks = diagnosis.outcomes[position].ranks[number]
@@ -231,7 +239,7 @@ def _tallies(diagnosis: Diagnosis) -> list[_Tally]:
     def of(cause: Cause) -> _Tally:
         return tallies.setdefault(cause.code, _Tally(cause))
 
-    for unit, verdict in _lost_units(diagnosis):
+    for unit, verdict in lost_units(diagnosis):
         for main in main_causes(verdict):
             tally = of(main.cause)
             tally.main[unit] = tally.units[unit] = main.finding

@@ -19,6 +19,7 @@ from plugs import (
     AnyReranker,
     AnyRetriever,
     BudgetPacker,
+    CountingEmbedder,
     LineChunker,
     OrderRetriever,
     TableEmbedder,
@@ -162,26 +163,6 @@ class PromptedEmbedder:
         if understood:
             return HashingEmbedder(64).embed_documents(texts)
         return np.eye(64, dtype=np.float32)[[len(text) % 7 for text in texts]]
-
-
-@dataclass(frozen=True)
-class RecordingEmbedder:
-    """Embeds as another one does, and keeps what it was asked; it shows and compares as if it did not."""
-
-    inner: Any
-    documents: list[list[str]] = field(default_factory=list, repr=False, compare=False)
-    queries: list[list[str]] = field(default_factory=list, repr=False, compare=False)
-
-    def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        self.documents.append(list(texts))
-        return self.inner.embed_documents(texts)  # type: ignore[no-any-return]
-
-    def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        self.queries.append(list(texts))
-        return self.inner.embed_queries(texts)  # type: ignore[no-any-return]
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return self.inner.count_tokens(texts)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -713,8 +694,8 @@ def test_sentences_where_there_is_no_heading_and_the_longest_chunk_where_there_i
 # What is done again
 
 
-def recorded(**changes: Any) -> tuple[Pipeline, RecordingEmbedder]:
-    embedder = RecordingEmbedder(HashingEmbedder(64))
+def recorded(**changes: Any) -> tuple[Pipeline, CountingEmbedder]:
+    embedder = CountingEmbedder(HashingEmbedder(64))
     pipeline = Pipeline(
         chunker=RecursiveChunker(30),
         embedder=embedder,
@@ -1054,7 +1035,7 @@ def test_the_handbook_with_common_mistakes() -> None:
     documents, queries = demo_data()
     pipeline = demo_pipeline(mistakes=True)
     assert isinstance(pipeline.embedder, StaticEmbedder)
-    counting = RecordingEmbedder(pipeline.embedder)
+    counting = CountingEmbedder(pipeline.embedder)
     pipeline = replace(pipeline, embedder=counting)
     diagnosis = diagnose(pipeline, documents, queries[::4], verify=False)
     counting.documents.clear()

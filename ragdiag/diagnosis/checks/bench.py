@@ -22,6 +22,8 @@ from ragdiag.index import Index
 from ragdiag.records import Chunk, Hit, Query, Request
 from ragdiag.stages import boundary
 from ragdiag.stages.protocols import Searcher, Similarity, Vectors
+from ragdiag.stages.ranking import order_by_score
+from ragdiag.stages.retrievers.bm25 import tokenize_words
 from ragdiag.stages.similarity import exact_scores
 from ragdiag.trace import Trace
 
@@ -108,29 +110,16 @@ class Bench:
         Raises:
             NotApplicable: the pipeline has no embedder.
         """
-        vectors = self.trace.vectors
-        if vectors is None:
-            raise NotApplicable("the pipeline has no embedder")
-        return vectors
+        return _of_embedder(self.trace.vectors)
 
     @property
     def similarity(self) -> Similarity:
-        """How the embedder's vectors are meant to be compared.
-
-        Raises:
-            NotApplicable: the pipeline has no embedder.
-        """
-        similarity = self.trace.similarity
-        if similarity is None:
-            raise NotApplicable("the pipeline has no embedder")
-        return similarity
+        """How the embedder's vectors are meant to be compared; raises as `vectors` does."""
+        return _of_embedder(self.trace.similarity)
 
     def query_vector(self, query: Query) -> NDArray[np.float32]:
-        """The query's vector, shape (d,)."""
-        vectors = self.trace.query_vectors
-        if vectors is None:
-            raise NotApplicable("the pipeline has no embedder")
-        row: NDArray[np.float32] = vectors[self.trace.row[query.id]]
+        """The query's vector, shape (d,); raises as `vectors` does."""
+        row: NDArray[np.float32] = _of_embedder(self.trace.query_vectors)[self.trace.row[query.id]]
         return row
 
     def scores(self, query: Query) -> NDArray[np.float64]:
@@ -140,15 +129,17 @@ class Bench:
             lambda: exact_scores(self.query_vector(query), self.vectors, self.similarity),
         )
 
-    def score_of(self, query: Query, vector: NDArray[np.float32]) -> float:
-        """The score that a chunk with this vector would have for a query."""
-        return float(exact_scores(self.query_vector(query), vector[None, :], self.similarity)[0])
+    def order(self, query: Query) -> NDArray[np.intp]:
+        """All chunks by their exact scores, best first, shape (chunks,)."""
+        return self.once(("order", query.id), lambda: order_by_score(self.scores(query)))
 
-    def rank_of_score(self, query: Query, score: float, *, without: Sequence[int] = ()) -> int:
-        """The exact rank (from 1) of a chunk that scored ``score``, were the chunks ``without`` not there."""
-        better = self.scores(query) > score
-        better[list(without)] = False
-        return int(better.sum()) + 1
+    def rank_of_score(self, query: Query, score: float) -> int:
+        """The exact rank (from 1) of a chunk with a score: one more than there are better ones."""
+        return int((self.scores(query) > score).sum()) + 1
+
+    def words(self, text: str) -> frozenset[str]:
+        """The different words of a text."""
+        return self.once(("words", text), lambda: frozenset(tokenize_words(text)))
 
     # The real stages, asked anew
 
@@ -166,9 +157,7 @@ class Bench:
         return self._embed(texts, "query")
 
     def _embed(self, texts: Sequence[str], side: str) -> Vectors:
-        embedder, dimensions = self.index.pipeline.embedder, self.vectors.shape[1]
-        if embedder is None:
-            raise NotApplicable("the pipeline has no embedder")
+        embedder, dimensions = _of_embedder(self.index.pipeline.embedder), self.vectors.shape[1]
         missing = [text for text in dict.fromkeys(texts) if ("embedded", side, text) not in self._known]
         if missing:
             self._allowance.spend(texts=len(missing))
@@ -216,3 +205,14 @@ class Bench:
     def chunk(self, position: int) -> Chunk:
         """A chunk of the run."""
         return self.trace.chunks[position]
+
+
+def _of_embedder(value: _T | None) -> _T:
+    """What only a pipeline with an embedder has.
+
+    Raises:
+        NotApplicable: it has none.
+    """
+    if value is None:
+        raise NotApplicable("the pipeline has no embedder")
+    return value

@@ -9,7 +9,6 @@ from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import Check, NotApplicable
 from ragdiag.diagnosis.geometry import same_texts
 from ragdiag.diagnosis.verdicts import Finding
-from ragdiag.stages.ranking import order_by_score
 
 __all__ = ["CHECKS"]
 
@@ -83,7 +82,7 @@ def _rankings(bench: Bench, loss: Loss) -> Iterator[_Ranking]:
     """The rankings by which the stages to blame choose."""
     trace, query = bench.trace, loss.query
     if "embedder" in loss.verdict.blamed:
-        order = bench.once(("exact order", query.id), lambda: order_by_score(bench.scores(query)).tolist())
+        order = bench.order(query).tolist()
         yield _Ranking("chunks by the embedder's similarity", order, trace.candidates)
     if "retriever" in loss.verdict.blamed and trace.similarity is None:
         hits = bench.once(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from ragdiag.diagnosis.attempts import Allowance, Void
 from ragdiag.diagnosis.checks import chunks, context, labels, meaning, order, searches, vectors
@@ -38,7 +39,7 @@ CHECKS: tuple[Check, ...] = (
 FLAGS: tuple[Flag, ...] = (*context.FLAGS,)
 
 _ORDER: Mapping[str, int] = {code: place for place, code in enumerate(CAUSES)}
-_SURENESS: tuple[Sureness, ...] = ("proven", "measured", "suspected")
+_SURENESS: tuple[Sureness, ...] = get_args(Sureness)  # the surest first
 
 
 def examine(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 from ragdiag.diagnosis.capacity import Goal, best_set
+from ragdiag.diagnosis.cause_tables import name_cause
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.packing import needed_without_budget
 from ragdiag.diagnosis.evidence import Mask, QueryEvidence
@@ -21,11 +22,8 @@ __all__ = ["CODES", "code_of", "observe_loss"]
 def code_of(loss: Loss) -> str:
     """The code of what the verdict calls the loss; where faults mask each other, of what the ledger does."""
     verdict = loss.verdict
-    if verdict.cause == "oversize":  # whether the chunker or the embedder is to blame is not known
-        return "chunker.oversize"
-    if verdict.proof == "joint":
-        return f"{loss.unit.observed.stage}.{loss.unit.observed.cause}"
-    return f"{verdict.stage}.{verdict.cause}"
+    called = loss.unit.observed if verdict.proof == "joint" else verdict
+    return name_cause(called.stage, called.cause).code
 
 
 def observe_loss(bench: Bench, loss: Loss) -> Finding:

@@ -243,7 +243,7 @@ def _is_loved(bench: Bench, position: int) -> bool | None:
 
 def _ask_strangers(bench: Bench, position: int) -> bool | None:
     chunk = bench.chunk(position)
-    queries = {query.id: query for query in bench.diagnosis.queries}
+    queries = bench.once("queries by id", lambda: {query.id: query for query in bench.diagnosis.queries})
     strangers = [
         record
         for record in bench.trace.queries

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeAlias, cast
 
 from ragdiag.diagnosis.attempts import calling
@@ -78,7 +79,11 @@ class Packing:
 
     def of(self, loss: Loss) -> Record:
         """The record of a loss's query."""
-        return next(record for record in self.records if record.query_id == loss.query.id)
+        return self._by_query[loss.query.id]
+
+    @cached_property
+    def _by_query(self) -> Mapping[str, Record]:
+        return {record.query_id: record for record in self.records}
 
     def room(self, record: Record) -> int:
         """What a context leaves of the budget; below 0 where it takes more."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.check import NotApplicable
 from ragdiag.stages.protocols import Similarity, Vectors
-from ragdiag.stages.ranking import order_by_score
 from ragdiag.stages.similarity import exact_ranks
 
 __all__ = ["Place", "place_of", "rank_among", "rank_by_vectors"]
@@ -63,7 +62,7 @@ def _place(bench: Bench, loss: Loss) -> Place | None:
         raise NotApplicable("no chunk holds any of the evidence")
     if loss.verdict.cause == "truncated":
         return None
-    order = bench.once(("order", loss.query.id), lambda: order_by_score(scores))
+    order = bench.order(loss.query)
     # Chunks that overlap or repeat a text may each deliver the unit: the first one is what counts.
     whole = [c for c, covered in loss.unit.carried.items() if covered >= loss.unit.min_coverage]
     options = [loss.chunks, *((c,) for c in whole if c < len(order))]

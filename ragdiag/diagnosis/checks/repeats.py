@@ -14,7 +14,6 @@ from ragdiag.diagnosis.checks.bench import Bench, Loss
 from ragdiag.diagnosis.checks.packing import fits_some_context, left_out, packing_of
 from ragdiag.records import Chunk
 from ragdiag.stages import boundary
-from ragdiag.stages.retrievers.bm25 import tokenize_words
 
 __all__ = ["Repeat", "find_repeat"]
 
@@ -67,8 +66,8 @@ def _find(bench: Bench, loss: Loss) -> Repeat | None:
         repeated = [other for other in before if other not in beside]
         if not repeated:
             continue
-        words = _words(bench, chunk)
-        shared = {other: len(words & _words(bench, other)) for other in rest}
+        words = bench.words(bench.chunk(chunk).text)
+        shared = {other: len(words & bench.words(bench.chunk(other).text)) for other in rest}
         of = max(repeated, key=lambda other: shared[other])
         if shared[of] <= max((shared[other] for other in beside), default=0):
             continue
@@ -109,9 +108,3 @@ def _packed(bench: Bench, loss: Loss, given: Sequence[int]) -> tuple[Chunk, ...]
             return boundary.pack(packer, query.id, query.text, chunks, bench.index.documents_by_id)  # type: ignore[arg-type]
 
     return bench.once(("packed", query.id, tuple(given)), pack)
-
-
-def _words(bench: Bench, position: int) -> frozenset[str]:
-    return bench.once(
-        ("words of text", position), lambda: frozenset(tokenize_words(bench.chunk(position).text))
-    )

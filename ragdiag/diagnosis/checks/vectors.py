@@ -20,7 +20,6 @@ from ragdiag.diagnosis.geometry import cosines, hub_counts, mean_cosine
 from ragdiag.diagnosis.verdicts import Finding
 from ragdiag.errors import DataError
 from ragdiag.stages.protocols import Vectors
-from ragdiag.stages.retrievers.bm25 import tokenize_words
 from ragdiag.stages.similarity import directions
 
 __all__ = ["CHECKS"]
@@ -229,12 +228,8 @@ def _find_crowd(bench: Bench, place: Place) -> _Crowd | None:
 
 
 def _share_words(bench: Bench, row: int, other: int) -> bool:
-    a, b = _words(bench, row), _words(bench, other)
+    a, b = (bench.words(bench.chunk(position).index_text) for position in (row, other))
     return len(a & b) >= _SAME_WORDS * len(a | b)
-
-
-def _words(bench: Bench, row: int) -> frozenset[str]:
-    return bench.once(("words", row), lambda: frozenset(tokenize_words(bench.chunk(row).index_text)))
 
 
 def _blocks(rows: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:

@@ -30,8 +30,11 @@ def _piece(document: Document, whole: Chunk, start: int, end: int) -> Chunk | No
     text = "\n".join(document.text[span.start : span.end] for span in spans)
     if not text.strip():
         return None
-    prefix = whole.index_text.removesuffix(whole.text) if whole.index_text.endswith(whole.text) else ""
-    return Chunk(f"{whole.id}:{start}-{end}", tuple(spans), text, prefix + text, whole.metadata)
+    return Chunk(f"{whole.id}:{start}-{end}", tuple(spans), text, _prefix(whole) + text, whole.metadata)
+
+
+def _prefix(chunk: Chunk) -> str:
+    return chunk.index_text.removesuffix(chunk.text) if chunk.index_text.endswith(chunk.text) else ""
 
 
 def _cut(document: Document, chunk: Chunk, places: Iterable[int]) -> list[Chunk]:
@@ -170,8 +173,7 @@ def _join(document: Document, chunks: Sequence[Chunk]) -> Chunk:
     spans = list(chain.from_iterable(chunk.spans for chunk in chunks))
     start, end = min(span.start for span in spans), max(span.end for span in spans)
     text, first = document.text[start:end], chunks[0]
-    prefix = first.index_text.removesuffix(first.text) if first.index_text.endswith(first.text) else ""
-    return Chunk(first.id, (Span(document.id, start, end),), text, prefix + text, first.metadata)
+    return Chunk(first.id, (Span(document.id, start, end),), text, _prefix(first) + text, first.metadata)
 
 
 def _oversize_chunks(case: Case, aim: Aim) -> Case:

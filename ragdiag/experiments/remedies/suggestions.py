@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ragdiag.diagnosis.cause_tables import name_cause
+from ragdiag.diagnosis.cause_tables import lost_units, name_cause
 from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.diagnosis.verdicts import Verdict
 from ragdiag.experiments.remedies.remedy import Remedy
@@ -55,7 +55,7 @@ def suggest(diagnosis: Diagnosis, remedies: Iterable[Remedy]) -> list[Suggestion
 def units_by_code(diagnosis: Diagnosis) -> Mapping[str, frozenset[int]]:
     """The lost units, as rows of the ledger, by the code of each cause that was found at them."""
     units: dict[str, set[int]] = {}
-    for unit, verdict in _lost(diagnosis):
+    for unit, verdict in lost_units(diagnosis):
         for code in _codes(verdict):
             units.setdefault(code, set()).add(unit)
     return {code: frozenset(of_code) for code, of_code in units.items()}
@@ -64,14 +64,10 @@ def units_by_code(diagnosis: Diagnosis) -> Mapping[str, frozenset[int]]:
 def masked_together(diagnosis: Diagnosis) -> Mapping[tuple[str, ...], frozenset[int]]:
     """The lost units of which no single stage is to blame, by the stages that must be mended together."""
     units: dict[tuple[str, ...], set[int]] = {}
-    for unit, verdict in _lost(diagnosis):
+    for unit, verdict in lost_units(diagnosis):
         if verdict.proof == "joint":
             units.setdefault(verdict.blamed, set()).add(unit)
     return {stages: frozenset(of_stages) for stages, of_stages in units.items()}
-
-
-def _lost(diagnosis: Diagnosis) -> Iterator[tuple[int, Verdict]]:
-    return ((unit, verdict) for unit, verdict in enumerate(diagnosis.verdicts) if verdict is not None)
 
 
 def _codes(verdict: Verdict) -> Sequence[str]:
