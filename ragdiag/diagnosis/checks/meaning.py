@@ -202,7 +202,7 @@ def numbers_or_entities(bench: Bench, loss: Loss) -> Finding | None:
     text = bench.chunk(place.last).index_text
     kinds = kinds_of_words(loss.query.text)
     shared: dict[Kind, list[str]] = {"number": [], "name": [], "ordinary": []}
-    for word in kinds_of_words(text):
+    for word in _kinds(bench, place.last):
         if word in kinds and len(word) >= _LEAST_LENGTH:
             shared[kinds[word]].append(word)
     if not shared["number"] and not shared["name"]:
@@ -237,11 +237,16 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(map(repr, words))
 
 
+def _kinds(bench: Bench, row: int) -> Mapping[str, Kind]:
+    """The words of a chunk with their kinds; every check of a name looks at many chunks."""
+    return bench.once(("kinds of words", row), lambda: kinds_of_words(bench.chunk(row).index_text))
+
+
 def _frequencies(bench: Bench) -> Counter[str]:
     """How many chunks hold each word."""
 
     def count() -> Counter[str]:
-        return Counter(word for chunk in bench.trace.chunks for word in kinds_of_words(chunk.index_text))
+        return Counter(word for row in range(len(bench.trace.chunks)) for word in _kinds(bench, row))
 
     return bench.once("word frequencies", count)
 
@@ -250,9 +255,7 @@ def _holders(bench: Bench, place: Place, words: Sequence[str]) -> int:
     """How many of the chunks before it hold all of some words."""
 
     def holds(row: int) -> bool:
-        text = bench.chunk(row).index_text
-        folded = text.casefold()
-        return all(word in folded for word in words) and kinds_of_words(text).keys() >= set(words)
+        return _kinds(bench, row).keys() >= set(words)
 
     return sum(map(holds, place.before.tolist()))
 
@@ -261,9 +264,9 @@ def _another(bench: Bench, place: Place, word: str, kinds: Mapping[str, Kind]) -
     """A word of the same kind that neither the query nor the chunk holds, from elsewhere in the corpus."""
     if kinds[word] == "number":
         return other_number(word)
-    known = kinds_of_words(bench.chunk(place.last).index_text).keys() | kinds.keys()
+    known = _kinds(bench, place.last).keys() | kinds.keys()
     for row in _elsewhere(place.last, place.total):
-        for other, kind in kinds_of_words(bench.chunk(row).index_text).items():
+        for other, kind in _kinds(bench, row).items():
             if kind == kinds[word] and other not in known:
                 return other
     return word[::-1]

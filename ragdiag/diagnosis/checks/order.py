@@ -244,11 +244,13 @@ def _is_loved(bench: Bench, position: int) -> bool | None:
 def _ask_strangers(bench: Bench, position: int) -> bool | None:
     chunk = bench.chunk(position)
     queries = bench.once("queries by id", lambda: {query.id: query for query in bench.diagnosis.queries})
+    known = bench.once("queries that retrieved each chunk", lambda: _queries_by_chunk(bench)).get(
+        chunk.id, set()
+    )
     strangers = [
         record
         for record in bench.trace.queries
-        if len(record.ranking) > bench.trace.top_k
-        and all(hit.chunk_id != chunk.id for hit in record.retrieved)
+        if len(record.ranking) > bench.trace.top_k and record.query_id not in known
     ]
     if len(strangers) < _STRANGERS:
         return None
@@ -258,6 +260,14 @@ def _ask_strangers(bench: Bench, position: int) -> bool | None:
         if score <= ranking[_best(bench, len(ranking)) - 1].score:
             return False
     return True
+
+
+def _queries_by_chunk(bench: Bench) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for record in bench.trace.queries:
+        for hit in record.retrieved:
+            found.setdefault(hit.chunk_id, set()).add(record.query_id)
+    return found
 
 
 def _best(bench: Bench, candidates: int) -> int:
