@@ -104,15 +104,15 @@ def run_case(folder: Path, corpus: str, seed: int) -> str:
     done = {tuple(record["faults"]) for record in read(path)}
     missing = [names for names in trials() if names not in done]
     if missing:
-        with Store(CACHE / "verdicts.sqlite") as store:
-            model = SentenceTransformerEmbedder.packaged_minilm(progress=False)
-            healthy = healthy_case(corpus, store.embedder(model, name="minilm"), seed=seed)
-            outcomes = Outcomes()
-            for names in missing:
-                record = run_trial(healthy, names, seed=seed, outcomes=outcomes)
-                line = json.dumps({"corpus": corpus, "seed": seed, **record}, sort_keys=True)
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+        store = Store(CACHE / "verdicts")
+        model = SentenceTransformerEmbedder.packaged_minilm(progress=False)
+        healthy = healthy_case(corpus, store.embedder(model, name="minilm"), seed=seed)
+        outcomes = Outcomes()
+        for names in missing:
+            record = run_trial(healthy, names, seed=seed, outcomes=outcomes)
+            line = json.dumps({"corpus": corpus, "seed": seed, **record}, sort_keys=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
     return f"{corpus}, seed {seed}: {len(missing)} trials run, {len(done)} known"
 
 

@@ -17,6 +17,7 @@ from .errors import (
     StageError,
 )
 from .experiments.remedies import BestWindowReranker, HeadedChunker, Remedies, remedies
+from .experiments.sweep import Measured, Sweep, Timings, grid, sweep
 from .formats import (
     BeirDataset,
     document_evidence,
@@ -68,7 +69,7 @@ from .stages.retrievers import (
     SavedFaissRetriever,
     ThresholdRetriever,
 )
-from .store import Store, StoredEmbedder, StoredReranker
+from .store import Store, StoredEmbedder, StoredReranker, StoredRetriever, fingerprint
 from .trace import QueryTrace, Trace
 
 __all__ = [
@@ -102,6 +103,7 @@ __all__ = [
     "LateInteractionReranker",
     "MMRRetriever",
     "MarkdownChunker",
+    "Measured",
     "MissingExtraError",
     "NearDuplicateFilter",
     "Packer",
@@ -131,7 +133,10 @@ __all__ = [
     "Store",
     "StoredEmbedder",
     "StoredReranker",
+    "StoredRetriever",
+    "Sweep",
     "ThresholdRetriever",
+    "Timings",
     "TokenBudget",
     "TokenChunker",
     "TopK",
@@ -144,6 +149,8 @@ __all__ = [
     "document_evidence",
     "document_run",
     "evaluate",
+    "fingerprint",
+    "grid",
     "health",
     "read_beir",
     "read_documents",
@@ -153,6 +160,7 @@ __all__ = [
     "read_run",
     "read_trace",
     "remedies",
+    "sweep",
     "write_beir",
     "write_documents",
     "write_qrels",

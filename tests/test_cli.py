@@ -193,7 +193,7 @@ def test_one_query_is_explained(folder: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.endswith(f"\n\n{story}\n")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["diagnose"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["diagnose"], ["compare"], ["gate"], ["cache"]])
 def test_help_is_complete(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

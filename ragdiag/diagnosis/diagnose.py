@@ -16,7 +16,7 @@ from ragdiag.records import Document, Query
 from ragdiag.spans import check_evidence
 from ragdiag.trace import Trace
 
-__all__ = ["diagnose", "diagnose_index"]
+__all__ = ["Observation", "diagnose", "diagnose_index", "observe_index"]
 
 
 def diagnose(
@@ -82,14 +82,14 @@ def diagnose(
     originals = _check_data(documents, queries, sources)
     index = pipeline.index(documents, progress=progress)
     trace = index.run(queries, latency_queries=latency_queries, progress=progress)
-    run = _observe(index, trace, queries, originals, min_coverage=min_coverage, copies=copies)
+    observed = _observe(index, trace, queries, originals, min_coverage=min_coverage, copies=copies)
     if not verify:
-        return run.observed
+        return observed.diagnosis
     return prove(
-        run.observed,
+        observed.diagnosis,
         index,
-        run.evidence_map,
-        run.evidence,
+        observed.evidence_map,
+        observed.evidence,
         shapley=shapley,
         causes=causes,
         max_extra_calls=max_extra_calls,
@@ -107,9 +107,33 @@ def diagnose_index(
     progress: bool | None = None,
 ) -> Diagnosis:
     """What the ledger observes of a pipeline whose index stands already. Nothing is proven."""
+    return observe_index(
+        index, queries, sources=sources, min_coverage=min_coverage, copies=copies, progress=progress
+    ).diagnosis
+
+
+def observe_index(
+    index: Index,
+    queries: Sequence[Query],
+    *,
+    sources: Sequence[Document] | None = None,
+    min_coverage: float = 1.0,
+    copies: bool = True,
+    evidence_map: EvidenceMap | None = None,
+    progress: bool | None = None,
+) -> Observation:
+    """The same with the evidence behind it; ``evidence_map`` is that of an index with the same chunks."""
     originals = _check_data(index.documents, queries, sources)
     trace = index.run(queries, progress=progress)
-    return _observe(index, trace, queries, originals, min_coverage=min_coverage, copies=copies).observed
+    return _observe(
+        index,
+        trace,
+        queries,
+        originals,
+        min_coverage=min_coverage,
+        copies=copies,
+        evidence_map=evidence_map,
+    )
 
 
 def _check_data(
@@ -129,10 +153,16 @@ def _check_data(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Run:
-    """A run with what its ledger observes, and the evidence that re-runs need as well."""
+class Observation:
+    """What the ledger observes of a run, and the evidence behind it, which re-runs need as well.
 
-    observed: Diagnosis
+    Attributes:
+        diagnosis: with nothing proven.
+        evidence_map: where evidence lies in the chunks.
+        evidence: that of each assessed query.
+    """
+
+    diagnosis: Diagnosis
     evidence_map: EvidenceMap
     evidence: Sequence[QueryEvidence]
 
@@ -145,11 +175,13 @@ def _observe(
     *,
     min_coverage: float,
     copies: bool,
-) -> _Run:
+    evidence_map: EvidenceMap | None = None,
+) -> Observation:
     assessed = [query for query in queries if query.assessed]
-    evidence_map = EvidenceMap(index.documents, originals, trace.chunks, assessed, copies=copies)
+    if evidence_map is None:
+        evidence_map = EvidenceMap(index.documents, originals, trace.chunks, assessed, copies=copies)
     evidence = [evidence_map.of(query, trace[query.id].context) for query in assessed]
-    observed = Diagnosis.of(
+    diagnosis = Diagnosis.of(
         trace=trace,
         documents=index.documents,
         sources=originals,
@@ -160,4 +192,4 @@ def _observe(
         min_coverage=min_coverage,
         copies=copies,
     )
-    return _Run(observed, evidence_map, evidence)
+    return Observation(diagnosis, evidence_map, evidence)

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from ragdiag.diagnosis.result import Diagnosis
 
-__all__ = ["measure_table"]
+__all__ = ["BUDGETS", "measure_table", "usual_specs"]
 
-_BUDGETS = (512, 1024, 2048, 4096)
+BUDGETS = (512, 1024, 2048, 4096)
+"""The token budgets at which recall is shown."""
 
 
 def measure_table(diagnosis: Diagnosis) -> pd.DataFrame:
@@ -21,17 +22,18 @@ def measure_table(diagnosis: Diagnosis) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for spec in _specs(diagnosis):
+    for spec in usual_specs(diagnosis):
         measure = parse_measure(spec)
         estimate = diagnosis.measure(measure)
         rows.append((repr(measure), estimate.value, estimate.low, estimate.high, estimate.n))
     return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])
 
 
-def _specs(diagnosis: Diagnosis) -> list[str]:
+def usual_specs(diagnosis: Diagnosis) -> list[str]:
+    """The specs of the measures that a diagnosis shows."""
     trace = diagnosis.trace
     delivered = "" if diagnosis.min_coverage == 1 else f"(min_coverage={diagnosis.min_coverage})"
-    budgets = [] if trace.chunk_tokens is None else _BUDGETS
+    budgets = [] if trace.chunk_tokens is None else BUDGETS
     return [
         "Recall",
         *(f"{name}{delivered}" for name in ("All", "Hit", "MRR")),

@@ -4,7 +4,7 @@ The file holds what everything else is worked out from: the header, the document
 not the documents, the queries with their evidence, the trace without its vectors (as `traces` writes it), and
 for each assessed query the exact search; and the verdicts that re-runs proved, with the causes that checks
 found (see `verdicts`). Costs are not written: the same diagnosis gives the same bytes. Metadata and filters
-read back as they were, tuples and sets too (see `values`).
+read back as they were, tuples and sets too (see `ragdiag.values`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.formats.traces import named, read_trace_lines, trace_lines
-from ragdiag.formats.values import from_json, to_json
+from ragdiag.values import from_json, to_json
 from ragdiag.formats.verdicts import check_lines, read_checks, read_verdicts, verdict_lines
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence

@@ -3,12 +3,16 @@
 Queries about one document succeed and fail together, so that n of them tell less than n independent ones.
 How much less is read off a standard error that lets queries which share a document vary together, and
 becomes a smaller n in Wilson's interval.
+
+What is not in a sample cannot be read off it: a document that no question has hit yet may be one that fails
+throughout. A little of such a document is always taken into account.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,9 +20,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from ragdiag.errors import ConfigError, DataError
 
-__all__ = ["Clusters", "Estimate", "check_clusters", "interval", "per_query", "wilson"]
+__all__ = [
+    "FEWEST_CLUSTERS",
+    "Clusters",
+    "Estimate",
+    "check_confidence",
+    "information",
+    "interval",
+    "per_query",
+    "sharing",
+    "wilson",
+    "yes_no",
+]
 
-_FEWEST_CLUSTERS = 20
+FEWEST_CLUSTERS = 20
+"""Under so many equal clusters the clustered error is itself uncertain, and methods say so."""
+
+_UNSEEN = 0.25  # of a query, and of a document, that is not in the sample and is at the farther end
 _ROUNDING = 1e-9  # values that differ by less are the same value, computed in two ways
 
 
@@ -59,7 +77,7 @@ def wilson(mean: float, n: float, *, confidence: float = 0.95) -> tuple[float, f
     """
     from statsmodels.stats.proportion import proportion_confint  # heavy: brings pandas
 
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if not 0 <= mean <= 1:
         raise DataError(f"wilson: the mean must be in [0, 1], got {mean}")
     if not 0 < n < np.inf:
@@ -114,26 +132,42 @@ class Clusters:
         n = self.sharing.shape[0]
         return float(n**2 / self.sharing.nnz)
 
+    @cached_property
+    def blocks(self) -> NDArray[np.intp]:
+        """The number of each query's block, shape (n,): whole blocks share no document with each other.
+
+        They are numbered as they first appear.
+
+        Example:
+            >>> Clusters.of([["a"], ["b"], ["a", "c"], [], ["c"]]).blocks.tolist()
+            [0, 1, 0, 2, 0]
+        """
+        from scipy.sparse.csgraph import connected_components  # heavy
+
+        labels: NDArray[np.intp] = connected_components(self.sharing, directed=False)[1].astype(np.intp)
+        return labels
+
 
 def interval(values: ArrayLike, *, clusters: Clusters | None = None, confidence: float = 0.95) -> Estimate:
     """The mean of per-query ``values`` in [0, 1], shape (n,), with its interval.
 
-    The effective n is ``m (1 - m) / SE²``, scaled by ``(z / t)²`` for the degrees of freedom that SE was
-    estimated with (Korn and Graubard, 1998), and goes into `wilson`:
+    The effective n goes into `wilson`. It is that of independent queries, times the share of their
+    information that is left where queries share documents:
 
-    - By query: ``SE² = s² / n`` with n - 1 degrees of freedom. Yes/no values need no SE: their effective n is
-      n, and the interval is the textbook's. Graded values vary less, so that theirs may exceed n.
-    - By cluster: ``SE² = G / (G - 1) · Σ (v_i - m) (v_j - m) / n²`` over all pairs i, j that share a document
-      (i = j too), with G - 1 degrees of freedom, G being the number of equal clusters worth as much
-      (`Clusters.equal`). For separate clusters the sum is the usual cluster-robust one; for queries with
-      several documents it is that of Conley (1999) and of Aronow, Samii and Assenova (2015). Never above the
-      effective n by query: sharing takes information away, and a sample that seems to say otherwise is luck.
-    - No two values differ: there is no variance to read anything off. Each query counts as one yes/no value,
-      or, with clusters, each of the G equal clusters does.
+    - **By query**: yes/no values tell as much as they are, and the interval is the textbook's. Graded values
+      vary less, so that theirs may exceed n: ``m (1 - m) / SE²``, scaled by ``(z / t)²`` for the n - 1
+      degrees of freedom that SE was estimated with (Korn and Graubard, 1998). The variance in SE is that with
+      a quarter of a query more, at whichever of 0 and 1 is farther from the mean, but no more than that of
+      yes/no values: near an end the rare value that makes up most of the variance is often not in the
+      sample. Where no two values differ each counts as one yes/no value.
+    - **By cluster** (`information`): the clustered SE is that of Conley (1999) and of Aronow, Samii and
+      Assenova (2015), for separate clusters the usual cluster-robust one. A quarter of a document more, at
+      the farther end, keeps a few failures that happen to lie in different documents from passing for proof
+      that documents do not matter; without any failure each document counts as one query.
 
-    Under 20 equal clusters the clustered SE is itself uncertain, and the method says that the interval
-    understates. Where every query shares a document with every other there is no SE at all: the interval is
-    by query, and understates. Where none shares one it is by query.
+    Under 20 equal clusters (`Clusters.equal`) the clustered SE is itself uncertain, and the method says that
+    the interval understates. Where every query shares a document with every other there is no SE at all: the
+    interval is by query, and understates. Where none shares one it is by query.
 
     Args:
         values: one value a query.
@@ -149,25 +183,62 @@ def interval(values: ArrayLike, *, clusters: Clusters | None = None, confidence:
         >>> estimate.value, round(estimate.low, 2), round(estimate.high, 2), estimate.method
         (0.75, 0.3, 0.95, 'Wilson by query')
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     numbers = per_query(values, "interval")
-    n = len(numbers)
+    shared, how = sharing(clusters, len(numbers), "interval")
+    tail = (1 - confidence) / 2
     mean = float(numbers.mean())
-    effective_n, method = _effective_by_query(numbers, confidence), "Wilson by query"
-    if clusters is not None:
-        check_clusters(clusters, n, "interval")
-        pairs = clusters.sharing.nnz
-        if pairs == n**2 > 1:
-            method = "Wilson by query, understates"
-        elif pairs > n:
-            effective_n = min(effective_n, _effective_by_cluster(numbers, clusters, confidence))
-            enough = clusters.equal >= _FEWEST_CLUSTERS
-            method = "Wilson by cluster" if enough else "Wilson by cluster, understates"
+    effective_n = _effective_by_query(numbers, tail) * information(numbers, shared, tail)
     low, high = wilson(mean, effective_n, confidence=confidence)
-    return Estimate(mean, low, high, n, effective_n, method)
+    return Estimate(mean, low, high, len(numbers), effective_n, f"Wilson {how}")
 
 
-def _check_confidence(confidence: float) -> None:
+def sharing(clusters: Clusters | None, n: int, what: str) -> tuple[Clusters | None, str]:
+    """The clusters where heeding them makes a difference, and what to call that; ``what`` asks for them.
+
+    Raises:
+        DataError: the clusters are of more or fewer queries.
+    """
+    if clusters is None:
+        return None, "by query"
+    if clusters.sharing.shape[0] != n:
+        raise DataError(f"{what}: clusters of {clusters.sharing.shape[0]} queries given for {n} values")
+    pairs = clusters.sharing.nnz
+    if pairs == n:
+        return None, "by query"
+    if pairs == n**2:
+        return None, "by query, understates"
+    return clusters, "by cluster" if clusters.equal >= FEWEST_CLUSTERS else "by cluster, understates"
+
+
+def information(values: NDArray[np.float64], clusters: Clusters | None, tail: float) -> float:
+    """The share of the information of independent queries that is left where queries share documents.
+
+    It is the variance of the mean by query over that by cluster: the sum of ``(v_i - m) (v_j - m)`` over
+    i = j, and over all pairs i, j that share a document. The latter is multiplied by ``G / (G - 1)``, G being
+    `Clusters.equal`, and by ``(t / z)²`` at the ``tail`` for G - 1 degrees of freedom. A quarter of a
+    document more, with n / G queries at the farther of 0 and 1, is added to both. Never above 1: sharing
+    takes information away, and a sample that seems to say otherwise is luck.
+    """
+    from scipy.special import ndtri, stdtrit  # heavy
+
+    if clusters is None:
+        return 1.0
+    equal, mean = clusters.equal, values.mean()
+    deviations = values - mean
+    alone, together = deviations @ deviations, deviations @ (clusters.sharing @ deviations)
+    wider = (stdtrit(max(equal - 1, 1), tail) / ndtri(tail)) ** 2 * equal / (equal - 1)
+    size, unseen = len(values) / equal, _UNSEEN * max(mean, 1 - mean) ** 2
+    share = (alone + size * unseen) / (wider * max(together, 0.0) + size**2 * unseen)
+    return min(1.0, float(share))
+
+
+def check_confidence(confidence: float) -> None:
+    """Check that it is inside (0, 1).
+
+    Raises:
+        ConfigError: it is not.
+    """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must be inside (0, 1), got {confidence!r}")
 
@@ -190,38 +261,19 @@ def per_query(values: ArrayLike, what: str) -> NDArray[np.float64]:
     return numbers.clip(0, 1)
 
 
-def check_clusters(clusters: Clusters, n: int, what: str) -> None:
-    """Check that the clusters are those of ``n`` queries; ``what`` asks for them.
-
-    Raises:
-        DataError: they are of more or fewer.
-    """
-    if clusters.sharing.shape[0] != n:
-        raise DataError(f"{what}: clusters of {clusters.sharing.shape[0]} queries given for {n} values")
+def yes_no(values: NDArray[np.float64]) -> bool:
+    """Whether every value is 0 or 1."""
+    return bool(np.isin(values, (0, 1)).all())
 
 
-def _effective_by_query(values: NDArray[np.float64], confidence: float) -> float:
+def _effective_by_query(values: NDArray[np.float64], tail: float) -> float:
+    from scipy.special import ndtri, stdtrit  # heavy
+
     n = len(values)
-    if np.isin(values, (0, 1)).all() or np.ptp(values) < _ROUNDING:
+    if yes_no(values) or np.ptp(values) < _ROUNDING:
         return float(n)
-    return _effective_n(values.mean(), values.var(ddof=1) / n, n - 1, confidence)
-
-
-def _effective_by_cluster(values: NDArray[np.float64], clusters: Clusters, confidence: float) -> float:
-    equal = clusters.equal
-    if np.ptp(values) < _ROUNDING:
-        return equal
     mean = values.mean()
-    deviations = values - mean
-    covariance = float(deviations @ (clusters.sharing @ deviations)) / len(values) ** 2
-    return _effective_n(mean, equal / (equal - 1) * covariance, max(equal - 1, 1), confidence)
-
-
-def _effective_n(mean: float, squared_error: float, freedom: float, confidence: float) -> float:
-    """Korn and Graubard's effective n; inf where what is shared happens to cancel out."""
-    from scipy.stats import norm, t  # heavy
-
-    if squared_error <= 0:
-        return float("inf")
-    tail = (1 - confidence) / 2
-    return float(mean * (1 - mean) / squared_error * (norm.isf(tail) / t.isf(tail, freedom)) ** 2)
+    largest = mean * (1 - mean)  # of any values with this mean: that of yes/no values
+    variance = min(values.var() + _UNSEEN * max(mean, 1 - mean) ** 2 / n, largest)
+    shrink = (ndtri(tail) / stdtrit(n - 1, tail)) ** 2
+    return float(largest / variance * (n - 1) * shrink)

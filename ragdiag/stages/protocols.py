@@ -29,6 +29,7 @@ __all__ = [
     "Vectors",
     "arms_of",
     "budget_of",
+    "bytes_of",
     "is_plug",
     "recipe_of",
     "require_plug",
@@ -81,6 +82,7 @@ class Searcher(Protocol):
 
     May declare:
         arms: the searchers it fuses, in the order of its retriever's ``arms``.
+        nbytes (int): what the index takes in memory, without the texts and metadata of its chunks.
     """
 
     def search(self, requests: Sequence[Request], n: int) -> Sequence[Sequence[Hit]]:
@@ -173,6 +175,16 @@ def similarity_of(embedder: Embedder) -> Similarity:
 def arms_of(retriever: Retriever) -> tuple[Retriever, ...]:
     """The retrievers that a retriever fuses: empty for one that fuses none."""
     return tuple(getattr(retriever, "arms", ()))
+
+
+def bytes_of(searcher: Searcher) -> int | None:
+    """What an index takes in memory: what it declares, else what its arms do; None where one does not say."""
+    declared = getattr(searcher, "nbytes", None)
+    if declared is not None:
+        return int(declared)
+    arms = [bytes_of(arm) for arm in getattr(searcher, "arms", ())]
+    known = [size for size in arms if size is not None]
+    return sum(known) if known and len(known) == len(arms) else None
 
 
 def uses_vectors(retriever: Retriever) -> bool:

@@ -20,7 +20,7 @@ from runs import DOCUMENTS, PIPELINES, QUERIES
 
 from ragdiag.errors import DataError
 from ragdiag.formats.traces import read_trace, write_trace
-from ragdiag.formats.values import from_json, to_json
+from ragdiag.values import from_json, to_json
 from ragdiag.records import Chunk, Document
 from ragdiag.trace import QueryTrace, Trace
 

@@ -185,6 +185,12 @@ class _BM25Searcher:
         self._rows = rows
         self._scores = scores
 
+    @property
+    def nbytes(self) -> int:
+        """The lists of all terms, and the terms in UTF-8."""
+        terms = sum(len(term.encode("utf-8", "surrogatepass")) for term in self._vocabulary)
+        return terms + self._starts.nbytes + self._rows.nbytes + self._scores.nbytes
+
     def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
         """At most ``n`` hits a request among the chunks that share a term with its text."""
         return [self._search(request, n) for request in requests]

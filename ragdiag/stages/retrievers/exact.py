@@ -52,6 +52,11 @@ class _ExactSearcher:
         self._metric: Similarity = metric
         self._allowed = AllowedRows(chunks)
 
+    @property
+    def nbytes(self) -> int:
+        """The vectors."""
+        return self._vectors.nbytes
+
     def search(self, requests: Sequence[Request], n: int) -> list[list[Hit]]:
         if not requests:
             return []

@@ -162,6 +162,11 @@ class FaissSearcher:
         """At most ``n`` hits a request; an index that does not look everywhere may find fewer."""
         return [self._search(request, n) for request in requests]
 
+    @property
+    def nbytes(self) -> int:
+        """The index as FAISS writes it."""
+        return int(_faiss().serialize_index(self._index).nbytes)
+
     def save(self, path: str | Path) -> None:
         """Write the index to one file, from which `SavedFaissRetriever` takes it.
 

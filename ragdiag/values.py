@@ -1,4 +1,4 @@
-"""Metadata and filters in the files of a trace or a diagnosis: they read back as they are.
+"""Metadata and filters as JSON: they read back as they are.
 
 Strings, numbers, truth values, None, lists and mappings with string keys stand as JSON says them. What JSON
 lacks but metadata and filters often hold is marked: ``{"$tuple": […]}``, ``{"$set": […]}``,
