@@ -16,6 +16,7 @@ from .errors import (
     ResourceError,
     StageError,
 )
+from .experiments.chunking import ChunkerComparison, Prices, compare_chunkers
 from .experiments.remedies import BestWindowReranker, HeadedChunker, Remedies, remedies
 from .experiments.sweep import Measured, Sweep, Timings, grid, sweep
 from .formats import (
@@ -78,6 +79,7 @@ __all__ = [
     "BestWindowReranker",
     "Chunk",
     "Chunker",
+    "ChunkerComparison",
     "Comparison",
     "ConfigError",
     "Costs",
@@ -110,6 +112,7 @@ __all__ = [
     "PackerChain",
     "ParentChildChunker",
     "Pipeline",
+    "Prices",
     "PromptOrder",
     "Query",
     "QueryTrace",
@@ -145,6 +148,7 @@ __all__ = [
     "WorkEstimate",
     "chunk_run",
     "compare",
+    "compare_chunkers",
     "diagnose",
     "document_evidence",
     "document_run",

@@ -49,6 +49,7 @@ LAZY_UPWARD = {
     ("ragdiag.diagnosis.health.result", "report"),
     ("ragdiag.experiments.gate.result", "report"),
     ("ragdiag.experiments.gate.baseline_file", "formats"),
+    ("ragdiag.experiments.chunking.result", "report"),
     ("ragdiag.experiments.remedies.result", "report"),
 }
 

@@ -23,6 +23,7 @@ class ChonkieChunker(ForeignChunker):
         name: what to call it in place of its settings.
 
     Example:
+        >>> from ragdiag import Document
         >>> import chonkie
         >>> chunker = ChonkieChunker(chonkie.TokenChunker("word", chunk_size=4))
         >>> [chunk.text for chunk in chunker.chunk(Document("returns", "Goods may be returned."))]

@@ -27,6 +27,7 @@ class LangChainChunker(ForeignChunker):
         name: what to call it in place of its settings.
 
     Example:
+        >>> from ragdiag import Document
         >>> from langchain_text_splitters import CharacterTextSplitter
         >>> splitter = CharacterTextSplitter(separator=" ", chunk_size=12, chunk_overlap=0)
         >>> chunks = LangChainChunker(splitter).chunk(Document("returns", "Goods may be returned."))

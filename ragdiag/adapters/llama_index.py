@@ -27,6 +27,7 @@ class LlamaIndexChunker(ForeignChunker):
         name: what to call it in place of its settings.
 
     Example:
+        >>> from ragdiag import Document
         >>> from llama_index.core.node_parser import SentenceWindowNodeParser
         >>> chunker = LlamaIndexChunker(SentenceWindowNodeParser(window_size=1))
         >>> text = "Goods may be returned. Keep the receipt."

@@ -4,13 +4,14 @@ Texts are compared without their whitespace, which most libraries strip, fold or
 first that holds:
 
 1. *Verified.* The library says where a chunk stands, and its text does stand there.
-2. *Located.* The text stands in the document once, so it stands there; whatever the order.
-3. *Located in order.* It stands there several times. The chunk begins after the one before began and before
-   the next one that is certain begins; among such places it leaves no gap and repeats least; else it leaves
+2. *Located.* The text stands in the document once, so it stands there, whatever the order.
+3. *Located in order.* The text stands there several times. The chunk begins and ends after the one before,
+   and early enough for those after it; among such places it leaves no gap and repeats least; else it leaves
    the smallest gap.
-4. *Partly.* The text stands nowhere. Libraries that cut between bytes leave broken characters behind, and
-   those that parse a format rewrite it. All such chunks are aligned with the document, and one of which half
-   or more is found delivers what is found. Less is coincidence: the chunk is left out, and counted.
+4. *Partly.* The text stands nowhere. A cut between the bytes of a character leaves broken characters at the
+   edges: what is between them is placed by the rules before. A library that parses a format rewrites it: its
+   texts are aligned with the document. Where half or more is found, that is what the chunk delivers. Less is
+   coincidence: the chunk is left out, and counted.
 
 A chunk that stands nowhere cannot be kept as it is: evidence is a range of the document, and a chunk without
 a range would hold none, however much of it the model gets to read.
@@ -165,8 +166,8 @@ class _Visible:
 def _in_order(text: str, repeated: Mapping[int, str], anchors: Mapping[int, Range]) -> dict[int, Range]:
     """A place for each piece whose text stands in ``text`` several times; ``anchors`` are the others' places.
 
-    The order may fail them: pieces of several levels begin anew with each. Then the first place after the one
-    before is taken, or the first of all.
+    Where there is none in order, as pieces of several levels begin anew with each, it is the first after the
+    piece before, or the first of all.
     """
     latest = _latest_starts(text, repeated, anchors)
     placed: dict[int, Range] = {}
@@ -191,16 +192,17 @@ def _in_order(text: str, repeated: Mapping[int, str], anchors: Mapping[int, Rang
 
 
 def _latest_starts(text: str, repeated: Mapping[int, str], anchors: Mapping[int, Range]) -> dict[int, int]:
-    """Where each repeated piece must begin at the latest, so that those after it still find room in order."""
+    """Where each repeated piece must begin at the latest, so that those after it begin and end later in turn."""
     latest: dict[int, int] = {}
-    limit = len(text)
+    after: Range = (len(text) + 1, len(text) + 1)
     for i in sorted(repeated.keys() | anchors.keys(), reverse=True):
         if i in anchors:
-            limit = anchors[i][0]
+            after = anchors[i]
             continue
-        at = text.rfind(repeated[i], 0, max(limit - 1, 0) + len(repeated[i]))
+        length = len(repeated[i])
+        at = text.rfind(repeated[i], 0, max(0, min(after[0] + length, after[1]) - 1))
         latest[i] = at if at >= 0 else len(text)
-        limit = latest[i]
+        after = (latest[i], latest[i] + length)
     return latest
 
 

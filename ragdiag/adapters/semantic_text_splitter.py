@@ -26,6 +26,7 @@ class SemanticTextSplitterChunker(ForeignChunker):
         name: what to call it in place of its settings.
 
     Example:
+        >>> from ragdiag import Document
         >>> from semantic_text_splitter import TextSplitter
         >>> chunker = SemanticTextSplitterChunker(TextSplitter(12), name="12 characters")
         >>> [chunk.text for chunk in chunker.chunk(Document("returns", "Goods may be returned."))]

@@ -25,6 +25,7 @@ class SemchunkChunker(ForeignChunker):
         name: what to call it in place of its settings.
 
     Example:
+        >>> from ragdiag import Document
         >>> import semchunk
         >>> chunker = SemchunkChunker(semchunk.chunkerify(len, 12))
         >>> [chunk.text for chunk in chunker.chunk(Document("returns", "Goods may be returned."))]

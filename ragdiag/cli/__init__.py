@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from ragdiag import __version__
 from ragdiag.cli.cache import CACHE
+from ragdiag.cli.chunking import CHUNKING
 from ragdiag.cli.compare import COMPARE
 from ragdiag.cli.demo import DEMO
 from ragdiag.cli.diagnose import DIAGNOSE
@@ -23,7 +24,7 @@ from ragdiag.errors import RagdiagError
 
 __all__ = ["main"]
 
-_COMMANDS = (DEMO, DIAGNOSE, COMPARE, GATE, CACHE)
+_COMMANDS = (DEMO, DIAGNOSE, COMPARE, CHUNKING, GATE, CACHE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,11 +20,11 @@ from ragdiag.diagnosis.result import Diagnosis
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
 from ragdiag.formats.traces import named, read_trace_lines, trace_lines
-from ragdiag.values import from_json, to_json
 from ragdiag.formats.verdicts import check_lines, read_checks, read_verdicts, verdict_lines
 from ragdiag.records import Document, Evidence, Query, Span, WholeDocument
 from ragdiag.spans import check_evidence
 from ragdiag.trace import Trace
+from ragdiag.values import from_json, to_json
 
 if TYPE_CHECKING:
     from ragdiag.formats.saved_file import SavedFile

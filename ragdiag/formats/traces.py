@@ -18,10 +18,10 @@ import numpy as np
 
 from ragdiag.errors import DataError
 from ragdiag.formats.jsonl import located, write_lines
-from ragdiag.values import from_json, to_json
 from ragdiag.records import Chunk, Document, Hit, Span
 from ragdiag.stages.protocols import Vectors
 from ragdiag.trace import QueryTrace, Trace
+from ragdiag.values import from_json, to_json
 
 if TYPE_CHECKING:
     from ragdiag.formats.saved_file import SavedFile

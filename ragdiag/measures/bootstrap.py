@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ragdiag.errors import DataError
-from ragdiag.measures.statistics import Clusters, Estimate, check_confidence, information, per_query, sharing
+from ragdiag.measures.statistics import Clusters, Estimate, check_confidence, per_query, sharing
 
 __all__ = ["cluster_bootstrap"]
 
 _FEWEST_BLOCKS = 30
 _HIGHEST = 0.9
+_ROUNDING = 1e-9  # means that differ by less are the same
 _BATCH = 2_000_000  # numbers held at a time, so that many queries do not take many gigabytes
 
 
@@ -28,7 +29,8 @@ def cluster_bootstrap(
     Blocks of queries that share documents (`Clusters.blocks`) are drawn with replacement, and the mean of what
     is drawn is noted; the interval holds the middle of these means. It is expanded by ``t / z`` and
     ``√(G / (G - 1))`` for the G equal blocks (Hesterberg, 2015). What no block shows cannot be drawn, so that
-    it is only for 30 equal blocks or more and for means from .1 to .9. `interval` has no such limits.
+    it is only for 30 equal blocks or more, of which not all have the same mean, and for means from .1 to .9.
+    `interval` has no such limits.
     Source: Field and Welsh (2007), "Bootstrapping clustered data".
 
     Args:
@@ -39,8 +41,8 @@ def cluster_bootstrap(
         seed: of chance.
 
     Raises:
-        DataError: fewer than 30 equal blocks, a mean outside [.1, .9], no value, a value that is not finite or
-            outside [0, 1], or clusters of other queries.
+        DataError: fewer than 30 equal blocks, blocks that all have the same mean, a mean outside [.1, .9], no
+            value, a value that is not finite or outside [0, 1], or clusters of other queries.
         ConfigError: the confidence is not inside (0, 1).
 
     Example:
@@ -53,11 +55,11 @@ def cluster_bootstrap(
 
     check_confidence(confidence)
     numbers = per_query(values, "cluster_bootstrap")
-    shared, _ = sharing(clusters, len(numbers), "cluster_bootstrap")
+    sharing(clusters, len(numbers), "cluster_bootstrap")
     sizes = np.bincount(clusters.blocks).astype(np.float64)
     sums = np.bincount(clusters.blocks, weights=numbers)
     equal, mean = float(len(numbers) ** 2 / (sizes @ sizes)), float(numbers.mean())
-    if equal < _FEWEST_BLOCKS:
+    if round(equal) < _FEWEST_BLOCKS:
         raise DataError(
             f"cluster_bootstrap: the queries fall into blocks without a shared document that are worth "
             f"{equal:.1f} equal ones, and {_FEWEST_BLOCKS} are needed; use interval"
@@ -67,13 +69,17 @@ def cluster_bootstrap(
             f"cluster_bootstrap: the mean must be from {1 - _HIGHEST:.1f} to {_HIGHEST}, got {mean:.3f}: too "
             f"few queries differ from the others to be drawn often enough; use interval"
         )
+    if np.ptp(sums / sizes) < _ROUNDING:
+        raise DataError(
+            f"cluster_bootstrap: every block has the mean {mean:.3f}, so that any drawn has it too; use interval"
+        )
 
     def mean_drawn(
         sums: NDArray[np.float64], sizes: NDArray[np.float64], axis: int = -1
     ) -> NDArray[np.float64]:
         return np.asarray(sums.sum(axis=axis) / sizes.sum(axis=axis))
 
-    ends = bootstrap(
+    drawn = bootstrap(
         (sums, sizes),
         mean_drawn,
         paired=True,
@@ -83,7 +89,8 @@ def cluster_bootstrap(
         n_resamples=resamples,
         batch=max(1, _BATCH // len(sums)),
         random_state=np.random.default_rng(seed),
-    ).confidence_interval
+    )
+    ends, error = drawn.confidence_interval, float(drawn.standard_error)
     tail = (1 - confidence) / 2
     wider = float(np.sqrt(equal / (equal - 1)) * t.isf(tail, equal - 1) / norm.isf(tail))
     return Estimate(
@@ -91,6 +98,6 @@ def cluster_bootstrap(
         low=max(0.0, mean - wider * (mean - float(ends.low))),
         high=min(1.0, mean + wider * (float(ends.high) - mean)),
         n=len(numbers),
-        effective_n=len(numbers) * information(numbers, shared, tail),
+        effective_n=mean * (1 - mean) / (wider * error) ** 2,
         method="cluster bootstrap",
     )

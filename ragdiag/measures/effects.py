@@ -150,7 +150,9 @@ def _detectable(errors: list[tuple[float, float]], times: float, power: float, l
     from scipy.special import stdtrit  # heavy
 
     return max(
-        float(error / times**0.5 * (stdtrit(times * freedom, 1 - level / 2) + stdtrit(times * freedom, power)))
+        float(
+            error / times**0.5 * (stdtrit(times * freedom, 1 - level / 2) + stdtrit(times * freedom, power))
+        )
         for error, freedom in errors
     )
 

@@ -34,9 +34,7 @@ class Split:
     by: Literal["document", "query"]
 
 
-def split_queries(
-    documents: Sequence[Iterable[Hashable]], *, share: float = 0.5, seed: int = 0
-) -> Split:
+def split_queries(documents: Sequence[Iterable[Hashable]], *, share: float = 0.5, seed: int = 0) -> Split:
     """Split queries, given the ``documents`` that each of them needs, in two parts by chance.
 
     Queries that share a document fall on the same side, as long as the parts then miss their share by no more
@@ -74,9 +72,7 @@ def split_queries(
     return Split(np.flatnonzero(selected), np.flatnonzero(~selected), "document" if whole else "query")
 
 
-def _whole_blocks(
-    blocks: NDArray[np.intp], wanted: int, chance: np.random.Generator
-) -> NDArray[np.bool_]:
+def _whole_blocks(blocks: NDArray[np.intp], wanted: int, chance: np.random.Generator) -> NDArray[np.bool_]:
     """Which blocks are selected: the largest first, each for the part that lacks more of its share."""
     sizes = np.bincount(blocks)
     shuffled = chance.permutation(len(sizes))

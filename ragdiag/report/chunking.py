@@ -175,7 +175,16 @@ class ChunkingStory:
             return f"{told}, a little at several stages."
         if not rows[0]["shown"]:
             return f"{told}, most of it at {parts[0]}."
-        return f"{told}, decided by {enumerate_words(parts)}."
+        return f"{told}, decided by {enumerate_words(parts)}{self._made_up(name, rows, -recall)}."
+
+    def _made_up(self, name: str, decided: Sequence[dict[str, Any]], lower: float) -> str:
+        """Which stages lose less, where the stages that decide lose more than recall is lower."""
+        if sum(row["difference"] for row in decided) <= lower + _NOTHING:
+            return ""
+        table = self.comparison.stages
+        less = table[(table["chunker"] == name) & (table["difference"] < -_NOTHING)]["stage"].tolist()
+        verb = "loses" if len(less) == 1 else "lose"
+        return f"; {enumerate_words([the(stage) for stage in less])} {verb} less" if less else ""
 
     def deciding(self, name: str) -> Sequence[dict[str, Any]]:
         """The stages that lose more with a chunker than with the best, as far as that is shown.

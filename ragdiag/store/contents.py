@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragdiag.errors import DataError
 from ragdiag.store.disk import Disk
@@ -26,11 +26,13 @@ _ROWS, _STEPS = "rows", "steps"
 
 @dataclass(frozen=True, slots=True)
 class _Content:
+    """A file, or what is in memory."""
+
     kind: str
     name: str
-    entries: int = 0
-    files: int = 0
-    bytes: int = 0
+    entries: int
+    files: int
+    bytes: int
     modified: float = float("nan")
 
 
@@ -39,12 +41,13 @@ def contents(shelves: Shelves, steps: Steps) -> pd.DataFrame:
     import pandas as pd
 
     found = _in_memory(shelves, steps) if shelves.disk is None else _on_disk(shelves.disk)
-    rows = [astuple(content) for content in _by_name(found)]
-    table = pd.DataFrame(rows, columns=[field.name for field in fields(_Content)])
-    counts = dict.fromkeys(("entries", "files", "bytes"), "int64")
-    return table.astype({"kind": str, "name": str, **counts}).assign(
-        modified=pd.to_datetime(table["modified"].astype(float), unit="s", utc=True)
+    columns = [field.name for field in fields(_Content)]
+    table = pd.DataFrame([astuple(content) for content in found], columns=columns)
+    table = table.astype(dict.fromkeys(("entries", "files", "bytes"), "int64") | {"modified": float})
+    added = table.groupby(["kind", "name"], as_index=False, sort=True).agg(
+        {"entries": "sum", "files": "sum", "bytes": "sum", "modified": "max"}
     )
+    return added.assign(modified=pd.to_datetime(added["modified"], unit="s", utc=True))
 
 
 def remove(disk: Disk, kind: str | None) -> int:
@@ -77,19 +80,17 @@ def _removed(path: Path) -> int:
 
 def _on_disk(disk: Disk) -> Iterator[_Content]:
     """A content a file: what is left of an interrupted write is a file without entries."""
-    for folder in sorted(disk.root.glob(f"{_ROWS}/*/*")):
-        name = _name_of_shelf(folder / ABOUT)
-        for path in folder.iterdir():
-            yield from _file(
-                path, folder.parent.name, name, number_of_rows(path) if is_shard(path.name) else 0
-            )
+    names: dict[Path, str] = {}
+    for path in disk.root.glob(f"{_ROWS}/*/*/*"):
+        shelf = path.parent
+        if shelf not in names:
+            names[shelf] = _name_of_shelf(shelf / ABOUT)
+        entries = number_of_rows(path) if is_shard(path.name) else 0
+        yield from _file(path, shelf.parent.name, names[shelf], entries)
     for path in disk.root.glob(f"{_STEPS}/*/*"):
-        try:
-            with path.open("rb") as file:
-                header = header_of(file.readline())
-        except OSError:
-            header = {}
-        yield from _file(path, path.parent.name, str(header.get("name", "")), int(bool(header)))
+        header = _header_of_file(path)
+        entries = int(path.suffix == ".jsonl" and bool(header))
+        yield from _file(path, path.parent.name, str(header.get("name", "")), entries)
 
 
 def _file(path: Path, kind: str, name: str, entries: int) -> Iterator[_Content]:
@@ -102,28 +103,20 @@ def _name_of_shelf(path: Path) -> str:
     try:
         return str(json.loads(path.read_bytes())["name"])
     except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        return ""  # damaged or gone, which takes away no result
+
+
+def _header_of_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return header_of(file.readline())
+    except OSError:
+        return {}
 
 
 def _in_memory(shelves: Shelves, steps: Steps) -> Iterator[_Content]:
     for shelf in shelves.all():
         if shelf.entries:
-            yield _Content(shelf.kind, shelf.name, shelf.entries, bytes=shelf.nbytes)
+            yield _Content(shelf.kind, shelf.name, shelf.entries, 0, shelf.nbytes)
     for kind, header, size in steps.held():
-        yield _Content(kind, header["name"], 1, bytes=size)
-
-
-def _by_name(found: Iterable[_Content]) -> list[_Content]:
-    """One content a kind and name, in their order."""
-    added: dict[tuple[str, str], _Content] = {}
-    for one in found:
-        other = added.get((one.kind, one.name), _Content(one.kind, one.name))
-        added[one.kind, one.name] = _Content(
-            one.kind,
-            one.name,
-            one.entries + other.entries,
-            one.files + other.files,
-            one.bytes + other.bytes,
-            one.modified if other.modified != other.modified else max(one.modified, other.modified),
-        )
-    return [added[place] for place in sorted(added)]
+        yield _Content(kind, header["name"], 1, 0, size)

@@ -52,15 +52,21 @@ class Disk:
         return True
 
 
-def discard(path: Path, problem: object) -> None:
-    """Say that a file cannot be believed, and remove it, so that its results are worked out again."""
+def discard(path: Path, problem: Exception) -> None:
+    """Say that the results of a file are worked out again, and remove the file if its content is wrong.
+
+    Args:
+        path: the file.
+        problem: an `OSError` where it cannot be read, which says nothing of its content.
+    """
+    unread = isinstance(problem, OSError)
+    what = "cannot be read" if unread else "was truncated or altered, and is removed"
     warnings.warn(
-        f"{path}: cannot be believed and is removed ({problem}); its results are worked out again",
-        RagdiagWarning,
-        stacklevel=2,
+        f"{path}: {what} ({problem}); its results are worked out again", RagdiagWarning, stacklevel=2
     )
-    with contextlib.suppress(OSError):  # where nothing can be removed, it is only not believed
-        path.unlink(missing_ok=True)
+    if not unread:
+        with contextlib.suppress(OSError):  # where it cannot be removed, it is only not believed
+            path.unlink()
 
 
 def _open(root: Path) -> None:

@@ -15,7 +15,7 @@ KEY_BYTES = 16
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # What numpy and torch print in place of most of a long array.
-_LEFT_OUT = re.compile(r"[\[,] ?\.\.\., ?")
+_LEFT_OUT = re.compile(r"[\[,]\s*\.\.\.,")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 

@@ -141,4 +141,4 @@ def _array_written(array: Vectors | None) -> str:
 
 def _written(value: object) -> str:
     """The same text for equal values that JSON can hold."""
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ragdiag.errors import DataError
 from ragdiag.files import open_atomically
 from ragdiag.store.disk import Disk, discard
 from ragdiag.store.naming import key_of
@@ -223,6 +224,8 @@ class Shelf:
             names = sorted(path.name for path in folder.iterdir())
         except FileNotFoundError:
             return  # nothing was written yet
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from error
         for name in filter(is_shard, names):
             if name not in self._known:
                 path = folder / name

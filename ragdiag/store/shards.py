@@ -80,7 +80,7 @@ def open_shard(path: Path, dtype: str) -> Rows:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=KEY_BYTES)).hexdigest()
     if digest != path.stem:
         raise ValueError(f"its content has the digest {digest}")
-    rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    rows = _mapped(path)
     names = rows.dtype.names
     if names != ("key", "value", "seconds") or rows.ndim != 1 or rows.dtype["value"].base != np.dtype(dtype):
         raise ValueError(f"expected rows of key, value ({dtype}) and seconds, got {rows.dtype}")
@@ -94,10 +94,16 @@ def take(path: Path, numbers: Sequence[int]) -> Rows:
         OSError: the file cannot be read.
         ValueError: it was damaged since.
     """
-    rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    rows = _mapped(path)
     if max(numbers) >= len(rows):
         raise ValueError(f"it has {len(rows)} rows, and had more")
     return np.asarray(rows[np.asarray(numbers)])
+
+
+def _mapped(path: Path) -> Rows:
+    # Not np.load, which would open an archive or a pickle as well.
+    rows: Rows = np.lib.format.open_memmap(path, mode="r")
+    return rows
 
 
 def number_of_rows(path: Path) -> int:

@@ -69,7 +69,7 @@ class Steps:
 def header_of(content: bytes) -> dict[str, Any]:
     """The header of a step, which is not checked; empty where there is none."""
     try:
-        header = json.loads(content.split(b"\n", 1)[0])
+        header = _decode(content.split(b"\n", 1)[0])
     except (ValueError, RecursionError):
         return {}
     return header if isinstance(header, dict) else {}
@@ -110,7 +110,7 @@ def _lines(content: bytes, kind: str, key: str) -> list[dict[str, Any]]:
     different = [field for field, value in wanted.items() if found.get(field) != value]
     if different:
         raise ValueError(f"its header has another {' and '.join(different)}")
-    return [json.loads(line) for line in rest.splitlines()]
+    return [_decode(line) for line in rest.splitlines()]
 
 
 def _header(kind: str, key: str, name: str, rest: bytes) -> dict[str, Any]:
@@ -125,5 +125,9 @@ def _header(kind: str, key: str, name: str, rest: bytes) -> dict[str, Any]:
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
-    # ASCII only: lone surrogates, which UTF-8 cannot hold, are escaped like everything else.
-    return json.dumps(line, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+    # Not escaped: two lone surrogates side by side would read back as one character.
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _decode(line: bytes) -> Any:
+    return json.loads(line.decode("utf-8", "surrogatepass"))

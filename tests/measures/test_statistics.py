@@ -73,7 +73,7 @@ def test_graded_intervals_cover_too(values: list[float], probabilities: list[flo
     assert np.mean([e.low <= truth <= e.high for e in estimates]) >= 0.92
 
 
-@pytest.mark.parametrize(("p", "floor"), [(0.5, 0.93), (0.8, 0.93), (0.95, 0.88)])
+@pytest.mark.parametrize(("p", "floor"), [(0.5, 0.93), (0.8, 0.93), (0.95, 0.93)])
 def test_clustered_intervals_cover_where_intervals_by_query_do_not(p: float, floor: float) -> None:
     generator = np.random.default_rng(11)
     correlation, clusters, each = 0.35, 30, 10
@@ -100,21 +100,51 @@ def test_the_clustered_error_is_that_of_a_cluster_robust_regression() -> None:
         cov_type="cluster", cov_kwds={"groups": labels, "use_correction": False}
     )
     equal = len(values) ** 2 / (sizes**2).sum()
-    squared_error = robust.cov_params()[0, 0] * equal / (equal - 1)
-    freedom = equal - 1
-    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, freedom)) ** 2
+    mean, each = values.mean(), len(values) / equal
+    unseen = max(mean, 1 - mean) ** 2 / 4  # a quarter of a document that is not in the sample
+    wider = (stats.t.isf(0.025, equal - 1) / stats.norm.isf(0.025)) ** 2 * equal / (equal - 1)
+    by_cluster = wider * robust.cov_params()[0, 0] * len(values) ** 2 + each**2 * unseen
+    share = (((values - mean) ** 2).sum() + each * unseen) / by_cluster
     assert estimate.method == "Wilson by cluster"
-    mean = values.mean()
-    assert estimate.effective_n == pytest.approx(mean * (1 - mean) / squared_error * shrink)
+    assert estimate.effective_n == pytest.approx(share * interval(values).effective_n)
     reference = proportion_confint(mean * estimate.effective_n, estimate.effective_n, method="wilson")
     assert (estimate.low, estimate.high) == pytest.approx(reference)
 
 
 def test_graded_values_are_shrunk_for_the_few_degrees_of_freedom_of_their_error() -> None:
     values = [0.1, 0.4, 0.5, 0.5, 0.7]
-    mean, error = np.mean(values), stats.sem(values)
+    mean = np.mean(values)
+    variance = (sum((value - mean) ** 2 for value in values) + max(mean, 1 - mean) ** 2 / 4) / 4
     shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 4)) ** 2
-    assert interval(values).effective_n == pytest.approx(mean * (1 - mean) / error**2 * shrink)
+    assert interval(values).effective_n == pytest.approx(mean * (1 - mean) / (variance / 5) * shrink)
+
+
+def test_graded_values_near_an_end_are_no_surer_than_yes_no_values() -> None:
+    """What would make up most of their variance is a rare failure, which need not be in the sample."""
+    nearly, all_right = interval([0.999, 1.0] * 25), interval([1] * 50)
+    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 49)) ** 2
+    assert nearly.effective_n == pytest.approx(49 * shrink)
+    assert nearly.low == pytest.approx(all_right.low, abs=0.01)
+
+
+def test_a_first_failure_does_not_prove_that_documents_do_not_matter() -> None:
+    labels = separate(np.repeat(np.arange(30), 7).tolist())
+    none, one, many = (interval([1] * (210 - k) + [0] * k, clusters=labels) for k in (0, 1, 70))
+    assert none.effective_n == pytest.approx(30)
+    assert 30 < one.effective_n < 90, "not 210, though no two failures share a document"
+    assert one.low < none.low + 0.03
+    assert 25 < many.effective_n < 35, "ten documents of thirty fail: that is what there is to know"
+
+
+@pytest.mark.parametrize("mean", [0.8, 0.95, 0.98])
+def test_clustered_intervals_cover_near_the_end_too(mean: float) -> None:
+    generator = np.random.default_rng(12)
+    strength = 0.65 / 0.35
+    rates = generator.beta(mean * strength, (1 - mean) * strength, size=(600, 30))
+    draws = generator.random((600, 30, 10)) < rates[:, :, None]
+    clusters = separate(np.repeat(np.arange(30), 10).tolist())
+    found = [interval(draw.ravel(), clusters=clusters) for draw in draws]
+    assert np.mean([estimate.low <= mean <= estimate.high for estimate in found]) >= 0.92
 
 
 def test_queries_that_agree_within_documents_tell_as_little_as_the_documents() -> None:
@@ -152,9 +182,12 @@ def test_a_document_that_dominates_is_worth_one_cluster_and_the_interval_says_so
     assert dominated.method == "Wilson by cluster, understates"
     mean, deviation = 600 / 1100, 100 * 500 / 1100  # of the sum over the document; the same for all others
     equal = 1100**2 / (1000**2 + 20 * 5**2)
-    squared_error = equal / (equal - 1) * (deviation**2 + deviation**2 / 20) / 1100**2
-    shrink = (stats.norm.isf(0.025) / stats.t.isf(0.025, 1)) ** 2  # never fewer than one degree of freedom
-    assert dominated.effective_n == pytest.approx(mean * (1 - mean) / squared_error * shrink)
+    unseen, each = mean**2 / 4, 1100 / equal
+    wider = (stats.t.isf(0.025, 1) / stats.norm.isf(0.025)) ** 2  # never fewer than one degree of freedom
+    by_cluster = wider * equal / (equal - 1) * (deviation**2 + deviation**2 / 20) + each**2 * unseen
+    share = (1100 * mean * (1 - mean) + each * unseen) / by_cluster
+    assert dominated.effective_n == pytest.approx(1100 * share)
+    assert dominated.effective_n < 1
 
 
 def test_under_twenty_clusters_the_interval_says_that_it_understates() -> None:
@@ -255,6 +288,20 @@ def test_queries_share_where_their_documents_meet(documents: list[list[str]]) ->
         [bool(set(a) & set(b)) or i == j for j, b in enumerate(documents)] for i, a in enumerate(documents)
     ]
     assert clusters.sharing.toarray().astype(bool).tolist() == expected
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=3), min_size=1, max_size=12))
+def test_blocks_are_what_no_document_joins(documents: list[list[str]]) -> None:
+    blocks = Clusters.of(documents).blocks
+    merged = [{i} for i in range(len(documents))]
+    for a, first in enumerate(documents):
+        for b, second in enumerate(documents):
+            if set(first) & set(second):
+                union = next(block for block in merged if a in block) | next(c for c in merged if b in c)
+                merged = [block for block in merged if not block & union] + [union]
+    assert {frozenset(np.flatnonzero(blocks == label)) for label in set(blocks.tolist())} == {
+        frozenset(block) for block in merged
+    }
 
 
 def test_queries_with_several_documents_keep_their_nominal_coverage() -> None:

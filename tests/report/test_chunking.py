@@ -124,6 +124,20 @@ def test_the_stages_that_decide_are_named_with_their_shares(ranked: ChunkerCompa
     assert f" and the chunker, which loses {stages['chunker']:.3f} more (+" in told
 
 
+def test_what_other_stages_make_up_for_is_told() -> None:
+    lost = 1 - np.array(POOR)
+    good = np.array(GOOD)
+    found = comparison_of(
+        {
+            "a": measured(good, losses={"capacity": 1 - good}),
+            "b": measured(POOR, losses={"chunker": lost}),
+        }
+    )
+    told = told_of(found, "b")
+    assert "its recall is 0.500 lower, decided by the chunker, which loses 0.600 more (+" in told
+    assert told.endswith("; capacity loses less.")
+
+
 def test_what_may_be_chance_decides_nothing() -> None:
     """Worse at the budget; in the context a little, which four queries cannot show."""
     slightly = np.array(GOOD)
@@ -226,6 +240,23 @@ def test_what_is_not_known_of_any_has_no_column() -> None:
     for face in (str(found), found._repr_html_(), found.to_markdown()):
         assert "nan" not in face.replace("finance", "")
         assert "None" not in face
+
+
+def test_figures_have_their_units() -> None:
+    sizes = {"a": None, "b": 512, "c": 2_500, "d": 1_234_567, "e": 5_000_000_000}
+    chunkers = {
+        name: measured([1.0], chunks=replace(FACTS, index_bytes=size)) for name, size in sizes.items()
+    }
+    slow = replace(TIMINGS, embedder=1234.0)
+    story = ChunkingStory(comparison_of(chunkers, timings={**dict.fromkeys(chunkers, TIMINGS), "a": slow}))
+    columns = [story.costs.header.index(title) for title in ("index", "seconds")]
+    assert {row[0]: [row[column] for column in columns] for row in story.costs.rows} == {
+        "a": ["–", "1,235"],
+        "b": ["512 B", "2.75"],
+        "c": ["2.5 kB", "2.75"],
+        "d": ["1.23 MB", "2.75"],
+        "e": ["5 GB", "2.75"],
+    }
 
 
 def test_html_markdown_and_text_show_the_same_cells(ranked: ChunkerComparison) -> None:

@@ -15,6 +15,7 @@ from ragdiag import Diagnosis, Query
 from ragdiag.experiments.gate import Baseline, GateResult, gate
 from ragdiag.report.escaping import columns
 from ragdiag.report.figures import share, signed
+from ragdiag.report.gate import GateStory
 from ragdiag.report.markdown import LONGEST
 
 HOSTILE = """<script>alert(1)</script>|@someone [x](javascript:alert) \x1b[31m`code` \ud800 **b** #1"""
@@ -152,6 +153,16 @@ def test_what_is_not_as_it_was_is_shown(result: GateResult, unchanged: GateResul
     assert all("The pipeline shows itself as it did." in told for told in faces(unchanged).values())
     unpacked = gate(diagnosed(RELEASE), baseline=Baseline.of(diagnosed(RELEASE, budget=99)))
     assert re.search(r"packer +then BudgetPacker\(budget=99\)\n +now none", str(unpacked))
+
+
+def test_a_baseline_alone_is_enough_and_so_is_a_bar(release: Baseline) -> None:
+    diagnosis = diagnosed(RELEASE, budget=99)
+    for told in faces(gate(diagnosis, baseline=release)).values():
+        assert "It may ship: the one check passes." in told
+        assert "bars" not in told.lower()
+    bar_alone = gate(diagnosis, "recall >= 0.5")
+    assert all("baseline" not in told.lower() for told in faces(bar_alone).values())
+    assert GateStory(bar_alone).changes == []
 
 
 def test_what_limits_the_numbers_is_said(result: GateResult) -> None:

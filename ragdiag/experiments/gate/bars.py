@@ -11,7 +11,9 @@ from ragdiag.experiments.gate.quantities import Quantity, parse_quantity
 
 __all__ = ["Bar"]
 
-_SPEC = re.compile(r"\s*(?P<quantity>[^<>≤≥]+?)\s*(?P<sign>[<>]=?|=+|[≤≥])\s*(?P<limit>[^<>=≤≥]+?)\s*", re.DOTALL)
+_SPEC = re.compile(
+    r"\s*(?P<quantity>[^<>≤≥]+?)\s*(?P<sign>[<>]=?|=+|[≤≥])\s*(?P<limit>[^<>=≤≥]+?)\s*", re.DOTALL
+)
 _SIGNS = {"more": ">=", "less": "<="}
 
 

@@ -122,7 +122,8 @@ def sweep(
         raise ConfigError(f"min_coverage must be in (0, 1], got {min_coverage!r}")
     rules = Rules(float(min_coverage), bool(copies), tuple(repr(parse_measure(spec)) for spec in measures))
     folder = _Folder.of(store)
-    opened = folder.opened()
+    open_store.cache_clear()  # what stood there before may have been removed by hand
+    opened = open_store(str(folder.path))
     setting = Setting(
         store=str(folder.path),
         documents=keep_documents(opened, documents),
@@ -186,9 +187,6 @@ class _Folder:
                 "store: a store in memory cannot be shared by the steps of a sweep; give a folder"
             )
         return cls(path.absolute())
-
-    def opened(self) -> Store:
-        return open_store(str(self.path))
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,10 @@ def keep_documents(store: Store, documents: Sequence[Document]) -> str:
 def _documents(path: str, key: str) -> tuple[Document, ...]:
     lines = open_store(path).read_step("documents", key)
     if lines is None:
-        raise DataError(f"{path}: the documents of the sweep are no longer there; run it again")
+        raise DataError(
+            f"{path}: this process does not find the documents of the sweep there: they could not be "
+            "written, were removed since, or the folder is not one that all workers see"
+        )
     return tuple(Document(line["id"], line["text"], from_json(line["metadata"])) for line in lines)
 
 

@@ -153,7 +153,8 @@ def test_tokens_are_those_of_the_contexts() -> None:
     own, decoy = len("Fact of q000."), len(DECOY.text)
     mean = (30 * own + 10 * decoy) / 40
     [judgement] = gate(diagnosis, "tokens <= 17").judgements
-    assert (judgement.unit, judgement.value) == ("tokens", pytest.approx(mean))
+    assert judgement.unit == "tokens"
+    assert judgement.value == pytest.approx(mean)
     assert judgement.low < mean < judgement.high < 17
     assert judgement.verdict == "pass"
     assert verdict_of(diagnosis, "tokens <= 13.5") == "fail"
@@ -216,7 +217,8 @@ def test_latency_is_judged_by_order_statistics() -> None:
 
 def test_few_queries_have_no_upper_bound_of_latency() -> None:
     [judgement] = gate(timed(diagnosed(fates(20)), [5.0] * 40), "latency_p95 <= 6").judgements
-    assert (judgement.verdict, judgement.low) == ("cannot tell", pytest.approx(5.0))
+    assert judgement.verdict == "cannot tell"
+    assert judgement.low == pytest.approx(5.0)
     assert math.isnan(judgement.high)
     assert judgement.needed is not None
     assert judgement.needed >= 59

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from gated import Fates, diagnosed, fates
@@ -15,7 +17,7 @@ def changed(found: Fates, into: str, *names: str) -> dict[str, str]:
     return {name: into if name in names else fate for name, fate in found.items()}
 
 
-def held(before: Diagnosis, now: Diagnosis, *bars: str, **options: float) -> GateResult:
+def held(before: Diagnosis, now: Diagnosis, *bars: str, **options: Any) -> GateResult:
     return gate(now, *bars, baseline=Baseline.of(before), **options)
 
 
@@ -170,10 +172,10 @@ def test_the_order_of_queries_changes_no_number() -> None:
 def test_a_stage_that_one_pipeline_lacks_lost_nothing_there(release: Diagnosis) -> None:
     packed = diagnosed(RELEASE, budget=5)
     result = held(release, packed)
-    assert np.isnan(result.stages.loc["packer", "loss_before"])
+    assert np.isnan(result.stages["loss_before"]["packer"])
     assert result.stages.index[result.stages["worse"]].tolist() == ["capacity"]
     assert set(result.flips["now"]) == {"capacity"}
     back = held(packed, release)
-    assert np.isnan(back.stages.loc["packer", "loss_now"])
+    assert np.isnan(back.stages["loss_now"]["packer"])
     assert back.stages.loc["packer", "difference"] == 0
     assert back.flips["change"].tolist() == ["regained"] * 50 + ["moved"] * 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -440,6 +442,33 @@ def test_vectors_that_were_altered_are_not_believed(
     with pytest.warns(RagdiagWarning, match=shards[-1].name):
         again = sweep(FEW, *handbook, store=tmp_path)
     assert again.work.texts > 0
+    assert measured_files(tmp_path) == measured_files(serial)
+
+
+@pytest.mark.parametrize("room", [0, 2, 5])
+def test_on_a_full_disk_the_work_goes_on_and_says_so(
+    room: int,
+    handbook: tuple[list[Document], list[Query]],
+    serial: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[int] = []
+
+    def fsync(file: int) -> None:
+        written.append(file)
+        if len(written) > room + 1:  # the first file is the mark of the store
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.warns(RagdiagWarning, match="No space left on device"):
+        found = sweep(FEW, *handbook, store=tmp_path)
+    monkeypatch.undo()
+    assert found.to_dict() == sweep(FEW, *handbook, store=serial).to_dict()
+    assert not list(tmp_path.rglob("*.tmp"))
+    # What was not kept is worked out by the next one.
+    again = sweep(FEW, *handbook, store=tmp_path)
+    assert again.work.pipelines == len(FEW)
     assert measured_files(tmp_path) == measured_files(serial)
 
 
