@@ -104,7 +104,7 @@ def run_case(folder: Path, corpus: str, seed: int) -> str:
     done = {tuple(record["faults"]) for record in read(path)}
     missing = [names for names in trials() if names not in done]
     if missing:
-        store = Store(CACHE / "verdicts")
+        store = Store(CACHE / "verdict_vectors")
         model = SentenceTransformerEmbedder.packaged_minilm(progress=False)
         healthy = healthy_case(corpus, store.embedder(model, name="minilm"), seed=seed)
         outcomes = Outcomes()

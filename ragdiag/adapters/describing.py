@@ -10,6 +10,7 @@ by which everybody sees that it is not the same twice.
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import re
 import sys
@@ -20,9 +21,9 @@ from typing import Any
 
 __all__ = ["describe"]
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _LONGEST = 120  # characters of a part; what is longer is shown as its digest
-_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")
+_ADDRESS = re.compile(r"\S+ object at 0x[0-9a-f]+>")
 _LEARNED = {
     # What these keep of the texts that they have seen: no setting, and another after use than before.
     "chonkie.tokenizer.CharacterTokenizer": ("vocab", "token2id"),
@@ -36,9 +37,8 @@ def describe(value: object) -> str:
     """The settings of ``value`` as text.
 
     Example:
-        >>> from fractions import Fraction
-        >>> describe([Fraction(1, 3), len, {"unit": "words"}])
-        "[fractions.Fraction('1/3'), builtins.len, {'unit': 'words'}]"
+        >>> describe([partial(int, base=2), {"length": len}])
+        "[partial(builtins.int, base=2), {'length': builtins.len}]"
     """
     return _Walk().text(value)
 
@@ -132,7 +132,8 @@ class _Walk:
             return f"partial({', '.join(filter(None, arguments))})"
         if hasattr(type(value), "__pydantic_fields__"):  # where pickle may leave out what it cannot keep
             return f"{_name(type(value))}({self._state(value, vars(value), value.__pydantic_private__)})"
-        reduced = value.__reduce_ex__(2)
+        registered = copyreg.dispatch_table.get(type(value))
+        reduced = registered(value) if registered else value.__reduce_ex__(2)
         if isinstance(reduced, str):
             return f"{type(value).__module__}.{reduced}"
         make, args, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -140,7 +141,8 @@ class _Walk:
         if name == "copyreg.__newobj__":
             name, args = _name(args[0]), args[1:]
         parts = [self._parts(args)]
-        if isinstance(state, tuple) and len(state) == 2:  # what lies in slots comes apart
+        if isinstance(state, tuple) and all(isinstance(s, dict | None) for s in state):
+            # What lies in slots comes apart.
             parts.append(self._state(value, *state))
         elif isinstance(state, dict):
             parts.append(self._state(value, state))

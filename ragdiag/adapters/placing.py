@@ -192,7 +192,7 @@ def _in_order(text: str, repeated: Mapping[int, str], anchors: Mapping[int, Rang
 
 
 def _latest_starts(text: str, repeated: Mapping[int, str], anchors: Mapping[int, Range]) -> dict[int, int]:
-    """Where each repeated piece must begin at the latest, so that those after it begin and end later in turn."""
+    """Where each repeated piece must begin at the latest, so that those after it begin and end later."""
     latest: dict[int, int] = {}
     after: Range = (len(text) + 1, len(text) + 1)
     for i in sorted(repeated.keys() | anchors.keys(), reverse=True):

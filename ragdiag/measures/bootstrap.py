@@ -1,4 +1,4 @@
-"""An interval by drawing whole documents anew: a second opinion, where there are many and the mean is not high."""
+"""An interval by drawing whole documents anew: a second opinion, where they are many and means not high."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def cluster_bootstrap(
 ) -> Estimate:
     """The mean of per-query ``values`` in [0, 1], shape (n,), with an interval that assumes no distribution.
 
-    Blocks of queries that share documents (`Clusters.blocks`) are drawn with replacement, and the mean of what
-    is drawn is noted; the interval holds the middle of these means. It is expanded by ``t / z`` and
+    Blocks of queries that share documents (`Clusters.blocks`) are drawn with replacement, and the mean of
+    what is drawn is noted; the interval holds the middle of these means. It is expanded by ``t / z`` and
     ``√(G / (G - 1))`` for the G equal blocks (Hesterberg, 2015). What no block shows cannot be drawn, so that
     it is only for 30 equal blocks or more, of which not all have the same mean, and for means from .1 to .9.
     `interval` has no such limits.
@@ -71,7 +71,7 @@ def cluster_bootstrap(
         )
     if np.ptp(sums / sizes) < _ROUNDING:
         raise DataError(
-            f"cluster_bootstrap: every block has the mean {mean:.3f}, so that any drawn has it too; use interval"
+            f"cluster_bootstrap: every block has the mean {mean:.3f}, as any drawn would have; use interval"
         )
 
     def mean_drawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,8 +46,8 @@ def bounds(values: ArrayLike, *, clusters: Clusters | None = None, confidence: f
     Who lets a pipeline pass where ``low`` is at or above the bar lets one through that is just below it in at
     most ``1 - confidence`` of all cases; the same holds for failing it where ``high`` is below.
 
-    The lower bound is a quantile of the mean under random weights, Dirichlet's with a 1 for each query and for
-    one more, which has the value 0: the worst that may have been missed. For yes/no values this is the
+    The lower bound is a quantile of the mean under random weights, Dirichlet's with a 1 for each query and
+    for one more, which has the value 0: the worst that may have been missed. For yes/no values this is the
     exact bound of Clopper and Pearson (1934); for graded ones it is the bound of Gaffke (2005), which
     Learned-Miller and Thomas (2019) found to hold for every distribution that they tried, and which uses that
     graded values vary less. The distribution of the mean is taken for the beta distribution with its mean and
@@ -130,9 +131,9 @@ def questions_needed(
 
     def decided(n: int) -> bool:
         """Whether the bound is beyond the bar even where the mean comes out as low as the power allows."""
-        low = mean - luck * (variance / (n * share)) ** 0.5
-        if not 0 < low <= top:
-            return low > top
+        low = min(mean - luck * sqrt(variance / (n * share)), top)
+        if low <= 0:
+            return False
         spread = low * (1 - low) / (mean * (1 - mean)) if mean < 1 else 1.0  # as that of yes/no values
         return _lower(low, variance * spread, top, n * share, confidence) >= bar
 

@@ -1,4 +1,4 @@
-"""How large a difference of two runs may be: none that matters, the least that shows, and the queries that takes."""
+"""How large a difference of two runs matters, how large one must be to show, and the queries that takes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def equivalent(
 ) -> Equivalence:
     """Whether b differs from a by less than the ``margin``, over the same queries in the same order.
 
-    Two one-sided tests, each at the ``level``: both succeed where the interval of confidence ``1 - 2 * level``
-    lies within the margin. The interval is that of `paired_difference`. Source: Schuirmann (1987).
+    Two one-sided tests, each at the ``level``: both succeed where the interval of confidence
+    ``1 - 2 * level`` lies within the margin. The interval is that of `paired_difference`.
+    Source: Schuirmann (1987).
 
     Raises:
         DataError: no value, a value that is not finite or outside [0, 1], lengths that differ, or clusters of
@@ -79,7 +80,7 @@ def equivalent(
 def minimum_detectable_effect(
     a: ArrayLike, b: ArrayLike, *, clusters: Clusters | None = None, power: float = 0.8, level: float = 0.05
 ) -> float:
-    """The smallest true difference of the means that as many queries would show in a share ``power`` of cases.
+    """The smallest true difference of the means that so many queries show in a share ``power`` of cases.
 
     It is ``(t(level / 2) + t(power)) · SE``, given how much a and b differ from query to query, and where
     queries share documents. Source: Bloom (1995), "Minimum detectable effects".
@@ -94,7 +95,9 @@ def minimum_detectable_effect(
         >>> round(minimum_detectable_effect(a, b), 2)
         0.2
     """
-    errors = _errors(a, b, clusters, power, level, "minimum_detectable_effect")
+    _check_inside("power", power, 1)
+    _check_inside("level", level, 1)
+    errors, _ = _errors(a, b, clusters, "minimum_detectable_effect")
     return _detectable(errors, 1.0, power, level)
 
 
@@ -120,11 +123,12 @@ def questions_for_effect(
     Example:
         >>> a, b = [1, 1, 0, 0] * 25, [1, 0, 1, 0] * 25
         >>> questions_for_effect(a, b, 0.1), questions_for_effect(a, b, 0.05)
-        (391, 1552)
+        (391, 1557)
     """
     _check_inside("effect", effect, 1)
-    errors = _errors(a, b, clusters, power, level, "questions_for_effect")
-    n = len(paired_values(a, b, "questions_for_effect")[0])
+    _check_inside("power", power, 1)
+    _check_inside("level", level, 1)
+    errors, n = _errors(a, b, clusters, "questions_for_effect")
     enough = FEWEST_QUERIES
     while _detectable(errors, enough / n, power, level) > effect:
         enough *= 2
@@ -137,12 +141,12 @@ def questions_for_effect(
 
 
 def _errors(
-    a: ArrayLike, b: ArrayLike, clusters: Clusters | None, power: float, level: float, what: str
-) -> list[tuple[float, float]]:
-    _check_inside("power", power, 1)
-    _check_inside("level", level, 1)
+    a: ArrayLike, b: ArrayLike, clusters: Clusters | None, what: str
+) -> tuple[list[tuple[float, float]], int]:
+    """The standard errors of the mean difference with their degrees of freedom, and the number of queries."""
     differences = paired_values(a, b, what)[2]
-    return errors_of_mean(differences, sharing(clusters, len(differences), what)[0])
+    n = len(differences)
+    return errors_of_mean(differences, sharing(clusters, n, what)[0]), n
 
 
 def _detectable(errors: list[tuple[float, float]], times: float, power: float, level: float) -> float:

@@ -60,8 +60,8 @@ def stand(
 ) -> Standing:
     """Which of the pipelines ``names`` is best, by ``values`` in [0, 1], shape (queries, pipelines).
 
-    All pairs are compared (`all_pairs`), because which one is the best is itself read off the queries. For the
-    same reason its mean is higher than it will be on other queries: judge it on those (`split_queries`).
+    All pairs are compared (`all_pairs`), because which one is the best is itself read off the queries. For
+    the same reason its mean is higher than it will be on other queries: judge it on those (`split_queries`).
 
     Args:
         values: a row for each query, a column for each pipeline.
@@ -72,8 +72,8 @@ def stand(
         seed: of chance.
 
     Raises:
-        DataError: no query, fewer than two pipelines, a value that is not finite or outside [0, 1], names that
-            repeat or are of another number, or clusters of other queries.
+        DataError: no query, fewer than two pipelines, a value that is not finite or outside [0, 1], names
+            that repeat or are of another number, or clusters of other queries.
         ConfigError: the minimum effect is not in [0, 1).
 
     Example:

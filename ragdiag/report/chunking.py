@@ -29,7 +29,8 @@ from ragdiag.report.words import describe_measure, enumerate_words, the
 __all__ = ["STAGE_COLORS", "ChunkingStory", "Shown", "short"]
 
 _NAME = 48  # characters shown of what a chunker is called
-_NAMES, _WORSE, _LOSERS = 8, 3, 12  # chunkers named in one sentence; named as worse; told of one by one
+_NAMES, _WORSE, _LOSERS = 5, 3, 8  # chunkers named in one sentence; named as worse; told of one by one
+_MUCH_CUT = 0.01  # of the units of evidence
 _NOTHING = 0.0005  # what rounds to 0 is no difference to speak of
 
 STAGE_COLORS: Mapping[str, str] = MappingProxyType(
@@ -150,7 +151,7 @@ class ChunkingStory:
             yield (
                 f"{short(name)} is worse than {self.best}: {signed(row['difference'])} (95% interval "
                 f"{signed_interval(row['low'], row['high'])}; adjusted {_p(row['p_adjusted'])}). "
-                f"{self._deciding(name, row['recall'])}"
+                f"{self._deciding(name, row['recall'])}{self._cut(name)}"
             )
         if self.enough and len(losers) > _LOSERS:
             more = len(losers) - _LOSERS
@@ -185,6 +186,17 @@ class ChunkingStory:
         less = table[(table["chunker"] == name) & (table["difference"] < -_NOTHING)]["stage"].tolist()
         verb = "loses" if len(less) == 1 else "lose"
         return f"; {enumerate_words([the(stage) for stage in less])} {verb} less" if less else ""
+
+    def _cut(self, name: str) -> str:
+        """How much evidence a chunker cuts, where that is more than the best one does."""
+        cut = {row["chunker"]: row["cut"] for row in self.rows}
+        best = self.comparison.best
+        if cut[name] - cut[best] < _MUCH_CUT:
+            return ""
+        return (
+            f" It cuts {percent(cut[name])} of the evidence in pieces ({percent(cut[best])} with "
+            f"{self.best}); what that loses is charged to the stage that does not bring all pieces."
+        )
 
     def deciding(self, name: str) -> Sequence[dict[str, Any]]:
         """The stages that lose more with a chunker than with the best, as far as that is shown.

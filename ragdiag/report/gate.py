@@ -155,8 +155,8 @@ class GateStory:
         )
         if self.differences:
             yield (
-                "Against the baseline a check also passes where not one query got worse. Differences are now "
-                "less then."
+                "Against the baseline a check also passes where not one query got worse, which is no proof: "
+                "the bounds say how much these queries may have missed. Differences are now less then."
             )
         if any(judgement.verdict == "cannot tell" for judgement in self.result.judgements):
             yield (

@@ -47,7 +47,8 @@ def contents(shelves: Shelves, steps: Steps) -> pd.DataFrame:
     added = table.groupby(["kind", "name"], as_index=False, sort=True).agg(
         {"entries": "sum", "files": "sum", "bytes": "sum", "modified": "max"}
     )
-    return added.assign(modified=pd.to_datetime(added["modified"], unit="s", utc=True))
+    modified = pd.to_datetime(added["modified"], unit="s", utc=True).astype("datetime64[ns, UTC]")
+    return added.assign(modified=modified)
 
 
 def remove(disk: Disk, kind: str | None) -> int:

@@ -59,20 +59,21 @@ def discard(path: Path, problem: Exception) -> None:
         path: the file.
         problem: an `OSError` where it cannot be read, which says nothing of its content.
     """
-    unread = isinstance(problem, OSError)
-    what = "cannot be read" if unread else "was truncated or altered, and is removed"
+    if isinstance(problem, OSError):
+        what = "cannot be read"
+    else:
+        what = "was truncated or altered"
+        with contextlib.suppress(OSError):  # where it cannot be removed, it is only not believed
+            path.unlink()
     warnings.warn(
         f"{path}: {what} ({problem}); its results are worked out again", RagdiagWarning, stacklevel=2
     )
-    if not unread:
-        with contextlib.suppress(OSError):  # where it cannot be removed, it is only not believed
-            path.unlink()
 
 
 def _open(root: Path) -> None:
-    if root.is_file():
-        raise DataError(_why_no_file(root))
     try:
+        if root.is_file():
+            raise DataError(_why_no_file(root))
         root.mkdir(parents=True, exist_ok=True)
         # Another process may be making the same store: its drafts are not something else.
         names = {path.name for path in root.iterdir() if path.suffix != ".tmp"}
@@ -107,14 +108,10 @@ def _check_mark(path: Path) -> None:
 
 
 def _why_no_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            is_database = file.read(16) == b"SQLite format 3\0"
-    except OSError:
-        is_database = False
-    if is_database:
-        return (
-            f"{path}: is a database, as stores of results were before. A store is a folder now: name a new "
-            "one, and delete the file where nothing else needs it"
-        )
+    with path.open("rb") as file:
+        if file.read(16) == b"SQLite format 3\0":
+            return (
+                f"{path}: is a database, as stores of results were before. A store is a folder now: name a "
+                "new one, and delete the file where nothing else needs it"
+            )
     return f"{path}: is a file, and a store of results is a folder; name a new one"

@@ -123,7 +123,7 @@ class Shelf:
         self._places: dict[bytes, tuple[_Shard | _Held, int]] = {}
         self._held: list[_Held] = []
         self._known: set[str] = set()  # the names of shards that need not be opened
-        self._refused: set[str] = set()  # of these, what is damaged and cannot be removed
+        self._refused: set[str] = set()  # of these, what cannot be believed, whether it was removed or not
         self._locks: dict[int, threading.RLock] = {}
 
     @property
@@ -247,9 +247,9 @@ class Shelf:
     def _refuse(self, path: Path, problem: Exception) -> None:
         """Do not look at a shard that vanished or is damaged."""
         if not isinstance(problem, FileNotFoundError):
+            self._refused.add(path.name)
+            self._known.add(path.name)
             discard(path, problem)
-            if path.exists():
-                self._refused.add(path.name)
 
     def _start_over(self) -> None:
         """Forget which shards there are: the next reader looks for all of them."""

@@ -62,7 +62,7 @@ def default(by: int) -> Callable[..., int]:
 
 
 def nested(by: int) -> Callable[[str], list[int]]:
-    return lambda text: [(lambda: len(word) // by)() for word in text.split()]
+    return lambda text: [max(0, *(len(part) // by for part in word)) for word in text.split()]
 
 
 SETTINGS: dict[str, Callable[[int], object]] = {
@@ -100,7 +100,9 @@ SETTINGS: dict[str, Callable[[int], object]] = {
 
 
 @pytest.mark.parametrize("make", SETTINGS.values(), ids=SETTINGS.keys())
-def test_the_same_settings_have_the_same_description_and_others_another(make: Callable[[int], object]) -> None:
+def test_the_same_settings_have_the_same_description_and_others_another(
+    make: Callable[[int], object],
+) -> None:
     described = describe(make(1))
     assert described == describe(make(1))
     assert described != describe(make(2))
@@ -113,7 +115,7 @@ def test_kinds_of_one_content_are_not_the_same() -> None:
 
 
 def test_two_functions_of_one_name_differ_by_their_code() -> None:
-    functions = [lambda text: len(text), lambda text: len(text) + 1, lambda text: len(text.split())]
+    functions = [lambda text: len(text) - 1, lambda text: len(text) + 1, lambda text: len(text.split())]
     assert len({describe(function) for function in functions}) == 3
 
 
@@ -122,6 +124,7 @@ def test_functions_that_can_be_imported_are_known_by_name() -> None:
     assert describe(re.compile) == "re.compile"
     assert describe(np.linalg) == "numpy.linalg"
     assert describe(Plain).endswith("Plain")
+    assert describe(...) == "builtins.Ellipsis"
 
 
 def test_what_a_session_holds_counts_where_a_function_of_the_session_uses_it() -> None:
@@ -143,6 +146,15 @@ def test_what_cannot_be_known_shows_its_address_however_deep_it_lies(wrap: Calla
     lock = threading.Lock()
     assert re.search(r"lock object at 0x[0-9a-f]+>", describe(wrap(lock)))
     assert describe(wrap(lock)) != describe(wrap(threading.Lock()))
+
+
+def test_an_object_of_a_local_class_that_cannot_be_known_shows_its_address_too() -> None:
+    class Closed:
+        def __reduce_ex__(self, _: object) -> str:
+            raise TypeError
+
+    assert re.search(r"Closed object at 0x[0-9a-f]+>", describe([Closed(), "x" * 500]))
+    assert re.search(r"Closed object at 0x[0-9a-f]+>", describe([["x" * 500, {"key": Closed()}]]))
 
 
 def test_an_object_inside_itself_ends() -> None:

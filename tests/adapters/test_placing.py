@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plugs import AnyChunker
 
 from ragdiag.adapters.placing import Piece, Placed, place
-from ragdiag.records import Chunk, Document
+from ragdiag.records import Document
 from ragdiag.spans import Range
 from ragdiag.stages import boundary
 
@@ -29,11 +30,7 @@ def checked(document: Document, pieces: list[Piece]) -> Placed:
     """The placed pieces, after the boundary has held every chunk against the document."""
     placed = place(document, pieces)
 
-    class Placing:
-        def chunk(self, document: Document) -> tuple[Chunk, ...]:
-            return placed.chunks
-
-    assert boundary.chunk_document(Placing(), document) == placed.chunks
+    assert boundary.chunk_document(AnyChunker(lambda _: placed.chunks), document) == placed.chunks
     assert placed.verified + placed.located + placed.partly == len(placed.chunks)
     return placed
 
@@ -127,7 +124,13 @@ def test_what_stands_there_once_needs_no_order() -> None:
 def test_between_what_is_certain_a_repeat_takes_the_place_that_is_left() -> None:
     text = "Yes. First. Yes. Second. Yes. Third. Yes."
     pieces = [*map(Piece, ["First.", "Yes.", "Second.", "Third.", "Yes."])]
-    assert ranges_of(checked(Document("d", text), pieces)) == [(5, 11), (12, 16), (17, 24), (30, 36), (37, 41)]
+    assert ranges_of(checked(Document("d", text), pieces)) == [
+        (5, 11),
+        (12, 16),
+        (17, 24),
+        (30, 36),
+        (37, 41),
+    ]
 
 
 def test_the_smallest_gap_is_left_where_a_library_drops_text() -> None:
@@ -165,11 +168,13 @@ def test_what_is_between_broken_characters_is_delivered() -> None:
 
 
 def test_rewritten_text_is_aligned_and_what_is_found_is_delivered() -> None:
-    text = "<h1>Returns of goods</h1>\n<p>Within <b>thirty</b> days of delivery, free of charge.</p>\n<p>Ask us.</p>"
-    piece = Piece("RETURNS OF GOODS. Within thirty days of delivery, free of charge.")
+    text = (
+        "<h1>Returns of goods</h1>\n<p>Within <b>thirty</b> days of delivery, for free.</p>\n<p>Ask us.</p>"
+    )
+    piece = Piece("RETURNS OF GOODS. Within thirty days of delivery, for free.")
     placed = checked(Document("d", text), [piece, Piece("Ask us.")])
     chunk = placed.chunks[0]
-    assert chunk.text.split() == "Returns of goods Within thirty days of delivery, free of charge.".split()
+    assert " ".join(chunk.text.split()) == "Returns of goods Within thirty days of delivery, for free."
     assert chunk.index_text == piece.text
     assert len(chunk.spans) == 4
     assert (placed.located, placed.partly, placed.unlocated_characters) == (1, 1, 1)
@@ -182,7 +187,9 @@ def test_overlapping_rewritten_pieces_are_each_aligned() -> None:
     placed = checked(document, pieces)
     assert (placed.partly + placed.located, placed.left_out) == (11, 0)
     for chunk, piece in zip(placed.chunks, pieces, strict=True):
-        assert chunk.text.split() == piece.text.split()
+        words_left = iter(piece.text.split())
+        assert all(word in words_left for word in chunk.text.split())  # in order
+        assert chunk.text.count("to number") == 2
 
 
 def test_a_piece_of_which_most_stands_nowhere_is_left_out_and_counted() -> None:

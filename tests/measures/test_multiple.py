@@ -24,10 +24,15 @@ documents = st.lists(st.lists(st.sampled_from("abcdef"), max_size=2), min_size=9
 # Holm
 
 
+@pytest.mark.parametrize("k", [1, 2, 7, 50])
+def test_holm_is_that_of_statsmodels(k: int) -> None:
+    values = np.random.default_rng(k).beta(0.3, 1, size=k).round(2)
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
+
+
 @given(p_values)
-def test_holm_is_that_of_statsmodels_and_the_closure_of_bonferroni(values: list[float]) -> None:
+def test_holm_is_the_closure_of_bonferroni(values: list[float]) -> None:
     adjusted = holm(values)
-    assert adjusted == pytest.approx(multipletests(values, method="holm")[1])
     # A comparison is significant where every set of comparisons that it is in is, by Bonferroni.
     for one, found in enumerate(adjusted):
         sets = (s for size in range(1, len(values) + 1) for s in combinations(range(len(values)), size))
@@ -52,7 +57,7 @@ def largest_t(deal: NDArray[np.float64]) -> NDArray[np.float64]:
     """``|t|`` of each pair of columns, by hand; without clusters."""
     differences = deal[:, :, None] - deal[:, None, :]
     error = np.sqrt((differences**2).sum(axis=0))
-    return np.abs(differences.sum(axis=0)) / np.where(error > 1e-9, error, np.inf)
+    return np.asarray(np.abs(differences.sum(axis=0)) / np.where(error > 1e-9, error, np.inf))
 
 
 @settings(max_examples=25)

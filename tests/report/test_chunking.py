@@ -21,7 +21,7 @@ from wcwidth import wcswidth
 
 from ragdiag import DataError, MissingExtraError
 from ragdiag.experiments.chunking import ChunkerComparison, Prices
-from ragdiag.experiments.sweep import Measured
+from ragdiag.experiments.sweep import CUT, Measured
 from ragdiag.report.chunking import ChunkingStory, short
 from ragdiag.report.chunking_pictures import picture_bytes
 
@@ -100,12 +100,12 @@ def test_too_few_queries_claim_nothing() -> None:
 
 def test_many_losers_are_counted() -> None:
     good, poor = measured(np.ones(20)), measured(np.zeros(20))
-    found = comparison_of({"good": good, "fair": good, **{f"poor {i}": poor for i in range(13)}})
-    assert headline(found) == "good and fair tie for the best in Recall@1024t; 13 are worse."
-    assert flat(found.verdict).count("is worse than good") == 12
+    found = comparison_of({"good": good, "fair": good, **{f"poor {i}": poor for i in range(9)}})
+    assert headline(found) == "good and fair tie for the best in Recall@1024t; 9 are worse."
+    assert flat(found.verdict).count("is worse than good") == 8
     assert "1 more is worse: comparison.differences." in flat(found.verdict)
-    tied = comparison_of({**{f"good {i}": good for i in range(10)}, "poor": poor})
-    assert "good 6, good 7 and 2 more tie for the best" in headline(tied)
+    tied = comparison_of({**{f"good {i}": good for i in range(7)}, "poor": poor})
+    assert "good 3, good 4 and 2 more tie for the best" in headline(tied)
 
 
 # Which stage decides
@@ -166,6 +166,19 @@ def test_chunks_that_only_use_a_budget_less_well_are_said_to_do_that() -> None:
         "In a context of 5 chunks it loses no more of the evidence than a (0.000 in recall): its chunks use "
         "a budget of tokens less well."
     )
+
+
+def test_cut_evidence_is_told_beside_the_stage_that_it_is_charged_to() -> None:
+    cutting, whole = measured(POOR), measured(GOOD)
+    apart = np.where(np.arange(N) < 9, 1.0, 0.0)
+    cutting = replace(cutting, measures={**cutting.measures, CUT: apart})
+    found = comparison_of({"a": whole, "b": cutting})
+    assert "decided by the embedder, which" in told_of(found, "b")
+    assert told_of(found, "b").endswith(
+        "It cuts 15% of the evidence in pieces (0% with a); what that loses is charged to the stage that "
+        "does not bring all pieces."
+    )
+    assert "in pieces" not in told_of(comparison_of({"a": whole, "b": measured(POOR)}), "b")
 
 
 # What is said besides

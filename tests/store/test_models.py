@@ -181,7 +181,7 @@ def test_a_pipeline_does_not_notice() -> None:
         "chunker": Asked(chunked=2),
         "embedder": Asked(documents=4, queries=2),
         "retriever": Asked(searched=2),
-        "reranker": Asked(pairs=7),  # of four candidates a query, two have one text in one case
+        "reranker": Asked(pairs=7),  # one of eight candidates repeats a text
     }
 
 

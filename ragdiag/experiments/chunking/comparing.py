@@ -48,11 +48,14 @@ def compare_chunkers(
     is about). The losses by stage say which.
 
     Chunks of different sizes are compared at a budget of tokens. At the same k, larger chunks bring more text
-    and so find more, which tells nothing but their size.
+    and so find more, which tells nothing but their size. The budget is filled from a ranking that goes on as
+    far as it takes, beyond the k chunks of the context (a reranker has ranked n, and there it ends); the
+    losses by stage are those of the context.
 
     **Selection is not judgement.** The best of many chunkers looks better than it is, on the questions that
     chose it. To know what it is worth, set questions aside (`ragdiag.measures.splits.split_queries`), choose
-    on the one part, and put `ragdiag.diagnose` and `ragdiag.gate` to the other.
+    on the one part, and put `ragdiag.diagnose` and `ragdiag.gate` to the other; there a bar is one on
+    ``Recall``, of the context, since a diagnosis ranks no further than its pipeline does.
 
     Args:
         documents: the corpus, as ingested.

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ragdiag.errors import DataError
 from ragdiag.experiments.gate.baseline import Baseline, BaselineQuery, Corpus
-from ragdiag.experiments.gate.fingerprints import digest
+from ragdiag.experiments.sweep.keys import digest
 from ragdiag.files import open_atomically
 
 __all__ = ["read_baseline", "write_baseline"]
@@ -59,7 +59,7 @@ def _written(name: str, value: Any) -> str:
 
 
 def _digest_of(fields: Mapping[str, Any]) -> str:
-    return digest([name, value] for name, value in sorted(fields.items()) if name != "digest")
+    return digest({name: value for name, value in fields.items() if name != "digest"})
 
 
 def _parse(path: str | Path) -> dict[str, Any]:

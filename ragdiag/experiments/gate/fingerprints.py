@@ -7,24 +7,13 @@ id, its text and its evidence; filters and metadata may change, too.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
 from dataclasses import asdict
 
 from ragdiag.diagnosis.result import Diagnosis
+from ragdiag.experiments.sweep.keys import digest
 from ragdiag.records import Query
 
-__all__ = ["corpus_digest", "corpus_texts", "digest", "query_digest"]
-
-
-def digest(parts: Iterable[object]) -> str:
-    """The digest (blake2b, 128 bits) of values that JSON can hold, in 32 hexadecimal digits."""
-    found = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        # Escaped, since UTF-8 cannot hold lone surrogates; a line each, so that no part runs into the next.
-        found.update(json.dumps(part, ensure_ascii=True, sort_keys=True).encode("ascii") + b"\n")
-    return found.hexdigest()
+__all__ = ["corpus_digest", "corpus_texts", "query_digest"]
 
 
 def corpus_texts(diagnosis: Diagnosis) -> dict[str, str]:
@@ -36,9 +25,9 @@ def corpus_texts(diagnosis: Diagnosis) -> dict[str, str]:
 
 def corpus_digest(diagnosis: Diagnosis) -> str:
     """The digest of the corpus."""
-    return digest(corpus_texts(diagnosis).items())
+    return digest(*corpus_texts(diagnosis).items())
 
 
 def query_digest(query: Query) -> str:
     """The digest of a query with its evidence."""
-    return digest([query.id, query.text, [asdict(unit) for unit in query.evidence]])
+    return digest(query.id, query.text, [asdict(unit) for unit in query.evidence])

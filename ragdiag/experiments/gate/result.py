@@ -73,7 +73,7 @@ class GateResult:
 
         Columns: ``loss_before`` and ``loss_now`` (missing for a stage that a pipeline lacks, which counts as
         0 in the difference); ``difference`` with ``low`` and ``high``, each one-sided at the gate's
-        confidence; ``worse`` (the loss has surely grown). Empty without a baseline.
+        confidence; ``worse`` (the loss has surely grown, by its own bound alone). Empty without a baseline.
         """
         import pandas as pd
 

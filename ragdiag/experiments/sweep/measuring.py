@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ from ragdiag.records import Chunk, Query
 from ragdiag.stages import boundary
 from ragdiag.stages.protocols import bytes_of, token_counts
 
-__all__ = ["measure"]
+__all__ = ["DeepRankings", "measure"]
 
 _Values = NDArray[np.float64]
 
 
-def measure(index: Index, observation: Observation, specs: Sequence[str] = ()) -> Measured:
+def measure(
+    index: Index, observation: Observation, specs: Sequence[str] = (), *, known: DeepRankings | None = None
+) -> Measured:
     """What a pipeline got on its queries.
 
     Measures with a cut (``@10``, ``@1024t``) look at its final ranking. Without a reranker that has no end:
@@ -40,6 +42,7 @@ def measure(index: Index, observation: Observation, specs: Sequence[str] = ()) -
         index: the pipeline's.
         observation: of a run of that index.
         specs: further measures, beside the usual ones.
+        known: deep rankings that other pipelines of the same searcher have left; this one leaves its own.
 
     Raises:
         ConfigError: a spec that names no span measure.
@@ -49,6 +52,9 @@ def measure(index: Index, observation: Observation, specs: Sequence[str] = ()) -
     trace, ledger = diagnosis.trace, diagnosis.ledger
     measures = [parse_measure(spec) for spec in (*usual_specs(diagnosis), *specs)]
     deep = _DeepRanking(index, observation, measures)
+    if known is not None:
+        # What the packer does comes after a ranking, but for how it counts tokens.
+        deep = known.setdefault((id(index.searcher), index.pipeline.n, trace.chunk_tokens), deep)
     values: dict[str, _Values] = {
         repr(each): deep.values(each) if deep.needed_for(each) else diagnosis.measure_by_query(each)
         for each in measures
@@ -144,6 +150,10 @@ class _DeepRanking:
     def _size(self, positions: Sequence[int]) -> int:
         tokens = self.observation.diagnosis.trace.chunk_tokens
         return 0 if tokens is None else sum(tokens[p] for p in positions)
+
+
+DeepRankings: TypeAlias = dict[tuple[object, ...], _DeepRanking]
+"""By what they depend on; each holds on to its index, so that the id of a searcher stays its own."""
 
 
 # Evidence and chunks

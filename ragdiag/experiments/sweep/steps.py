@@ -19,7 +19,7 @@ from ragdiag.diagnosis.evidence import EvidenceMap
 from ragdiag.errors import DataError
 from ragdiag.experiments.sweep.keys import Rules, digest, documents_key, fingerprints, unknown_stages
 from ragdiag.experiments.sweep.measured import Measured
-from ragdiag.experiments.sweep.measuring import measure
+from ragdiag.experiments.sweep.measuring import DeepRankings, measure
 from ragdiag.experiments.sweep.work import Work
 from ragdiag.index import Index, chunk_all
 from ragdiag.pipeline import Pipeline
@@ -207,13 +207,14 @@ def measure_branch(
     work = Work()
     index: Index | None = None
     evidence_map: EvidenceMap | None = None
+    rankings: DeepRankings = {}
     for name, pipeline in pipelines.items():
         # What a step of this size has worked out is written once, at its end.
         with store.batch():
             index, made = index_of(setting, pipeline, index)
             observation = observe(setting, index, evidence_map)
             evidence_map = observation.evidence_map
-            measured = measure(index, observation, setting.rules.measures)
+            measured = measure(index, observation, setting.rules.measures, known=rankings)
             key = measured_key(setting, pipeline)
             if key is not None:
                 lines = list(measured.lines())

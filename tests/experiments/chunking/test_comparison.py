@@ -211,7 +211,7 @@ def test_under_twenty_queries_nothing_is_shown() -> None:
 # Quality and cost
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=7),
 )

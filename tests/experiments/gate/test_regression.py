@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from gated import Fates, diagnosed, fates
+from scipy.stats import binomtest
 
 from ragdiag import Diagnosis, compare
 from ragdiag.experiments.gate import Baseline, GateResult, Judgement, gate
-from ragdiag.measures.paired import paired_difference
 
 
 def changed(found: Fates, into: str, *names: str) -> dict[str, str]:
@@ -127,13 +127,22 @@ def test_under_twenty_queries_nothing_is_claimed() -> None:
     assert not result.stages["worse"].any()
 
 
-def test_bounds_are_those_of_the_paired_difference(release: Diagnosis) -> None:
-    worse = diagnosed(changed(RELEASE, "retriever", *FIRST[:12]))
-    before, now = (d.measure_by_query("Recall") for d in (release, worse))
-    for confidence in (0.9, 0.95):
-        expected = paired_difference(before, now, confidence=2 * confidence - 1)
-        judgement = recall_of(held(release, worse, confidence=confidence))
-        assert (judgement.low, judgement.high) == (expected.low, expected.high)
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_nothing_is_claimed_that_an_exact_test_does_not_show(release: Diagnosis, confidence: float) -> None:
+    """Where queries only get worse, the drop is the share that does: its exact test knows no less."""
+    verdicts = set()
+    for worse in (1, 4, 8, 15, 25):
+        now = diagnosed(changed(RELEASE, "retriever", *FIRST[:worse]))
+        for effect in (0.01, 0.05, 0.1, 0.2, 0.3, 0.5):
+            verdict = recall_of(held(release, now, confidence=confidence, min_effect=effect)).verdict
+            under, over = (
+                binomtest(worse, 60, effect, alternative=side).pvalue <= 1 - confidence
+                for side in ("less", "greater")
+            )
+            assert under or verdict != "pass"
+            assert over or verdict != "fail"
+            verdicts.add(verdict)
+    assert verdicts == {"pass", "fail", "cannot tell"}
 
 
 def test_stages_and_flips_are_those_of_a_comparison() -> None:

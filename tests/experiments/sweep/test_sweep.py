@@ -382,11 +382,11 @@ KILLED = {
     """,
     "while it measures": """
         calls = []
-        def killed(*arguments, measure=steps.measure):
+        def killed(*arguments, measure=steps.measure, **options):
             calls.append(1)
             if len(calls) == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return measure(*arguments)
+            return measure(*arguments, **options)
         steps.measure = killed
     """,
 }
