@@ -2,10 +2,10 @@
 
     python benchmarks/chunkers.py [--again]
 
-Sizes are in MiniLM's word pieces, its two special tokens included. Exact search, five chunks in the context;
-what decides is recall of what fits into 1,024 word pieces. The store lies in `benchmarks/cache/chunkers`. It is
-emptied first, so that the time of the whole sweep is measured; with ``--again`` it is used as it is, nothing is
-embedded twice, and the time that is kept stays that of the last whole sweep.
+Sizes are in MiniLM's word pieces, its two special tokens included. Exact search, five chunks in the context.
+What decides is recall of what fits into 1,024 word pieces. The store lies in `benchmarks/cache/chunkers`. It
+is emptied first, so that the time of the whole sweep is measured; with ``--again`` it is used as it is,
+nothing is embedded twice, and the time that is kept stays that of the last whole sweep.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ MINUTES_LIMIT = 75.0
 
 def main() -> None:
     """Print and keep the tables and the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--again", action="store_true", help="use what is in the store")
     options = parser.parse_args()
     mpl.use("agg")
@@ -58,9 +60,7 @@ def run(name: str, *, again: bool) -> None:
         shutil.rmtree(store, ignore_errors=True)
     documents, queries = spans_data(name)
     embedder = SentenceTransformerEmbedder.packaged_minilm()
-    pipeline = Pipeline(
-        chunker=RecursiveChunker(200), embedder=embedder, retriever=ExactRetriever(), top_k=5
-    )
+    pipeline = Pipeline(chunker=RecursiveChunker(200), embedder=embedder, retriever=ExactRetriever(), top_k=5)
     began = time.perf_counter()
     comparison = compare_chunkers(documents, queries, chunkers(embedder), pipeline=pipeline, store=store)
     cost = {
@@ -101,21 +101,22 @@ def chunkers(embedder: SentenceTransformerEmbedder) -> dict[str, Chunker]:
         "sentences 400": SentenceChunker(400, unit=embedder),
         "semantic 400": SemanticChunker(StaticEmbedder(), size=400, unit=embedder),
         "LangChain 200": LangChainChunker(splitter, name="LangChain, recursive, 200 word pieces of MiniLM"),
-        "semchunk 200": SemchunkChunker(
-            chunkerify(pieces, 200), name="semchunk, 200 word pieces of MiniLM"
-        ),
+        "semchunk 200": SemchunkChunker(chunkerify(pieces, 200), name="semchunk, 200 word pieces of MiniLM"),
     }
 
 
 def report(name: str, comparison: ChunkerComparison, cost: dict[str, float]) -> str:
     """The page."""
+    took = (
+        f"The whole sweep took {cost['minutes']:.1f} minutes on two shared cores (limit: {MINUTES_LIMIT:.0f}); "
+        f"{cost['texts']:,.0f} texts were embedded; peak memory {cost['peak_mebibytes']:,.0f} MiB, models "
+        "included."
+    )
     return "\n".join(
         [
             f"# Twelve chunkers on {name}",
             "",
-            f"The whole sweep took {cost['minutes']:.1f} minutes on two shared cores (limit: "
-            f"{MINUTES_LIMIT:.0f}); {cost['texts']:,.0f} texts were embedded; peak memory "
-            f"{cost['peak_mebibytes']:,.0f} MiB, models included.",
+            took,
             "",
             comparison.to_markdown(),
             "",

@@ -4,8 +4,9 @@
     python benchmarks/interval_coverage.py --quick    # a few trials, nothing is kept
 
 Queries are simulated whose true mean is known. Yes/no values of one document share a rate drawn from a beta
-distribution (beta-binomial); graded values are of a beta distribution with a + b = 2, most of them near 0 or 1
-where its mean is, and are tied within a document by a Gaussian copula; both with a correlation of .35.
+distribution (beta-binomial); graded values are of a beta distribution with a + b = 2, most of them near
+the end that its mean is near, and are tied within a document by a Gaussian copula; both with a correlation
+of .35.
 Yes/no values of independent queries need no simulation: every count is weighed by its probability.
 
 The program ends with an error where a claim of the text does not hold.
@@ -289,10 +290,10 @@ def report(
     )
     return f"""# What intervals and bars are worth
 
-The truth is known, because the queries are simulated: {trials.bounds:,} samples a row, {trials.bootstrap:,} for
-the bootstrap; yes/no values of independent queries are counted out. *Covers*: how often the 95% interval holds
-the true mean ({percent(COVERED)} are asked for). *Passes*: how often a pipeline whose true mean is the bar
-passes it at 95% confidence; *fails*: how often it fails it ({percent(PASSED)} are allowed). The correlation
+The truth is known, because the queries are simulated: {trials.bounds:,} samples a row, {trials.bootstrap:,}
+for the bootstrap; yes/no values of independent queries are counted out. *Covers*: how often the 95% interval
+holds the true mean ({percent(COVERED)} are asked for). *Passes*: how often a pipeline whose true mean is the
+bar passes it at 95% confidence; *fails*: how often it fails it ({percent(PASSED)} are allowed). The correlation
 within a document is {CORRELATION}.
 
 - Independent queries, or {FEWEST_CLUSTERS} documents and more: no interval covers less than {least(enough)};
@@ -318,8 +319,8 @@ queries that chose it would do. {trials.chosen:,} trials.
 ## {ALIKE} chunkers that are alike
 
 How often any of them is called worse than the best over 100 queries, {trials.alike:,} trials:
-{percent(worse["independent"])} where queries are independent, {percent(worse["by document"])} where each of 25
-documents suits some chunkers better, {percent(worse["as if independent"])} if that is not heeded.
+{percent(worse["independent"])} where queries are independent, {percent(worse["by document"])} where each of
+25 documents suits some chunkers better, {percent(worse["as if independent"])} if that is not heeded.
 """
 
 

@@ -17,6 +17,7 @@ from .errors import (
     StageError,
 )
 from .experiments.chunking import ChunkerComparison, Prices, compare_chunkers
+from .experiments.gate import Baseline, GateResult, gate
 from .experiments.remedies import BestWindowReranker, HeadedChunker, Remedies, remedies
 from .experiments.sweep import Measured, Sweep, Timings, grid, sweep
 from .formats import (
@@ -75,6 +76,7 @@ from .trace import QueryTrace, Trace
 
 __all__ = [
     "BM25Retriever",
+    "Baseline",
     "BeirDataset",
     "BestWindowReranker",
     "Chunk",
@@ -95,6 +97,7 @@ __all__ = [
     "ExactRetriever",
     "Explanation",
     "FaissRetriever",
+    "GateResult",
     "Groups",
     "HashingEmbedder",
     "HeadedChunker",
@@ -154,6 +157,7 @@ __all__ = [
     "document_run",
     "evaluate",
     "fingerprint",
+    "gate",
     "grid",
     "health",
     "read_beir",

@@ -23,7 +23,7 @@ __all__ = ["describe"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _LONGEST = 120  # characters of a part; what is longer is shown as its digest
-_ADDRESS = re.compile(r"\S+ object at 0x[0-9a-f]+>")
+_ADDRESS = re.compile(r" object at 0x[0-9a-f]+>")
 _LEARNED = {
     # What these keep of the texts that they have seen: no setting, and another after use than before.
     "chonkie.tokenizer.CharacterTokenizer": ("vocab", "token2id"),
@@ -64,10 +64,7 @@ class _Walk:
 
     def _part(self, value: object) -> str:
         text = self.text(value)
-        if len(text) <= _LONGEST:
-            return text
-        unknown = _ADDRESS.search(text)  # a digest would hide it
-        return unknown.group() if unknown else f"<{_digest(text)}>"
+        return text if len(text) <= _LONGEST else _unknown(text) or f"<{_digest(text)}>"
 
     def _parts(self, values: Iterable[object]) -> str:
         return ", ".join(map(self._part, values))
@@ -123,8 +120,7 @@ class _Walk:
                 *map(self.text, (function.__defaults__, function.__kwdefaults__, used, cells)),
             ]
         )
-        unknown = _ADDRESS.search(text)
-        return f"<{_name(function)} {unknown.group() if unknown else _digest(text)}>"
+        return f"<{_name(function)} {_unknown(text) or _digest(text)}>"
 
     def _object(self, value: Any) -> str:
         if isinstance(value, partial):
@@ -176,6 +172,12 @@ def _found_by_name(value: Any) -> bool:
     for name in value.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is value
+
+
+def _unknown(text: str) -> str:
+    """The first object in a description that is known by its address alone, which a digest would hide."""
+    found = _ADDRESS.search(text)
+    return text[text.rfind(" ", 0, found.start()) + 1 : found.end()] if found else ""
 
 
 def _digest(text: str) -> str:

@@ -148,20 +148,20 @@ def _read_chunkers(
     """
     from ragdiag.experiments.chunking import Prices
     from ragdiag.experiments.chunking.comparing import usual_pipeline
-    from ragdiag.formats.configuration import _read_toml, _stage
+    from ragdiag.formats.configuration import read_plug, read_settings
     from ragdiag.formats.jsonl import located
     from ragdiag.formats.options import call
     from ragdiag.stages.chunkers import RecursiveChunker
 
     base = usual_pipeline(RecursiveChunker()) if pipeline is None else pipeline
     with located(str(path)):
-        settings = _read_toml(path)
+        settings = read_settings(path)
         unknown = settings.keys() - {"chunkers", "prices"}
         if unknown:
             raise ConfigError(f"{min(unknown)}: is not known; expected [chunkers.NAME] tables and [prices]")
         tables = _table(settings, "chunkers")
         chunkers = {
-            name: _stage("chunker", table, base.embedder, f"chunkers.{name}")
+            name: read_plug("chunker", table, base.embedder, f"chunkers.{name}")
             for name, table in tables.items()
         }
         prices = call(Prices, _table(settings, "prices"), "prices") if "prices" in settings else None

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ragdiag.pipeline import Pipeline
     from ragdiag.stages.protocols import Embedder
 
-__all__ = ["read_pipeline"]
+__all__ = ["read_pipeline", "read_plug", "read_settings"]
 
 _KINDS: dict[str, dict[str, str]] = {
     "chunker": {
@@ -102,17 +102,22 @@ def read_pipeline(path: str | Path) -> Pipeline:
     from ragdiag.pipeline import Pipeline
 
     with located(str(path)):
-        settings = _read_toml(Path(path))
-        embedder = _stage("embedder", settings["embedder"], None) if "embedder" in settings else None
+        settings = read_settings(Path(path))
+        embedder = read_plug("embedder", settings["embedder"], None) if "embedder" in settings else None
         stages = {
-            name: embedder if name == "embedder" else _stage(name, settings[name], embedder)
+            name: embedder if name == "embedder" else read_plug(name, settings[name], embedder)
             for name in protocols.STAGES
             if name in settings
         }
         return call(Pipeline, {**settings, **stages}, "")
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises:
+        ConfigError: it cannot be read, is not UTF-8 or not TOML; the message leaves its name to the caller.
+    """
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -123,8 +128,18 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"not valid TOML: {error}") from error
 
 
-def _stage(name: str, table: object, embedder: Embedder | None, place: str = "") -> Any:
-    """The stage that a table describes; ``embedder`` is the pipeline's."""
+def read_plug(name: str, table: object, embedder: Embedder | None, place: str = "") -> Any:
+    """The plug that a table describes.
+
+    Args:
+        name: of the stage.
+        table: what stands in the file.
+        embedder: the pipeline's, in whose tokens sizes may be counted.
+        place: the dotted key of the table, for errors; the stage's name where not given.
+
+    Raises:
+        ConfigError, MissingExtraError: as `read_pipeline`.
+    """
     from ragdiag.formats.options import call, parameters_of, takes_counter  # pydantic is heavy
 
     place = place or name
@@ -159,9 +174,9 @@ def _stage(name: str, table: object, embedder: Embedder | None, place: str = "")
 def _option(option: str, value: object, embedder: Embedder | None, place: str) -> object:
     """An option's value, with a stage in place of each table that describes one."""
     if option in _LISTED and isinstance(value, list):
-        return [_stage(_LISTED[option], part, embedder, f"{place}[{at}]") for at, part in enumerate(value)]
+        return [read_plug(_LISTED[option], part, embedder, f"{place}[{at}]") for at, part in enumerate(value)]
     if option in _NESTED and isinstance(value, dict):
-        return _stage(_NESTED[option], value, embedder, place)
+        return read_plug(_NESTED[option], value, embedder, place)
     return value
 
 

@@ -131,7 +131,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def handbook() -> list[Document]:
     documents, _ = demo_data()
-    return documents[::6]
+    return documents[::9]
 
 
 def checked(chunker: ForeignChunker, document: Document) -> Placed:
