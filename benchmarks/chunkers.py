@@ -108,7 +108,8 @@ def chunkers(embedder: SentenceTransformerEmbedder) -> dict[str, Chunker]:
 def report(name: str, comparison: ChunkerComparison, cost: dict[str, float]) -> str:
     """The page."""
     took = (
-        f"The whole sweep took {cost['minutes']:.1f} minutes on two shared cores (limit: {MINUTES_LIMIT:.0f}); "
+        f"The whole sweep took {cost['minutes']:.1f} minutes on two shared cores "
+        f"(limit: {MINUTES_LIMIT:.0f}); "
         f"{cost['texts']:,.0f} texts were embedded; peak memory {cost['peak_mebibytes']:,.0f} MiB, models "
         "included."
     )

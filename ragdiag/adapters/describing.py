@@ -51,6 +51,10 @@ class _Walk:
         self.alive: list[object] = []  # of what is made on the way no other may take the identity
 
     def text(self, value: object) -> str:
+        if (
+            isinstance(value, bytes) and len(value) > _LONGEST
+        ):  # weights; their repr would be four times as long
+            return f"<{_digest(value)}>"
         if isinstance(value, _PLAIN):
             return repr(value)
         if id(value) not in self.known:
@@ -180,5 +184,7 @@ def _unknown(text: str) -> str:
     return text[text.rfind(" ", 0, found.start()) + 1 : found.end()] if found else ""
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+def _digest(data: str | bytes) -> str:
+    if isinstance(data, str):
+        data = data.encode("utf-8", "backslashreplace")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -69,6 +69,7 @@ SETTINGS: dict[str, Callable[[int], object]] = {
     "number": int,
     "string": str,
     "long string": lambda n: "x" * (1000 + n),
+    "bytes": lambda n: b"x" * 1000 + bytes([n]),
     "surrogate": lambda n: "x" * 1000 + "\ud800" * n,
     "list": lambda n: [1, [n]],
     "tuple": lambda n: (n,),
