@@ -293,8 +293,8 @@ def report(
 The truth is known, because the queries are simulated: {trials.bounds:,} samples a row, {trials.bootstrap:,}
 for the bootstrap; yes/no values of independent queries are counted out. *Covers*: how often the 95% interval
 holds the true mean ({percent(COVERED)} are asked for). *Passes*: how often a pipeline whose true mean is the
-bar passes it at 95% confidence; *fails*: how often it fails it ({percent(PASSED)} are allowed). The correlation
-within a document is {CORRELATION}.
+bar passes it at 95% confidence; *fails*: how often it fails it ({percent(PASSED)} are allowed). The
+correlation within a document is {CORRELATION}.
 
 - Independent queries, or {FEWEST_CLUSTERS} documents and more: no interval covers less than {least(enough)};
   at most {most(enough, lambda case: case.passed)} pass, and {most(enough, lambda case: case.failed)} fail.

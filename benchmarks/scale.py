@@ -186,8 +186,10 @@ def report(results: dict[str, Any]) -> str:
             lambda r: f"{r['memory_mebibytes'] - r['memory_before_mebibytes']:.0f} MiB",
         ),
     ]
-    of_minilm = f"MiniLM embeds {minilm['texts']:.0f} chunks of these a second, "
+    of_minilm = (
+        f"MiniLM embeds {minilm['texts']:.0f} chunks of these a second, "
         f"{minilm['characters']:,.0f} characters."
+    )
     lines = [
         "# How far one machine goes",
         "",

@@ -92,15 +92,15 @@ def place(document: Document, pieces: Sequence[Piece]) -> Placed:
     pieces = [piece for piece in pieces if piece.text and not piece.text.isspace()]
     claims = [text.claimed(piece) for piece in pieces]
     keys = [_visible(piece.text) for piece in pieces]
+    # What is searched for; empty where a text stands nowhere.
     wanted = {i: text.intact(key) for i, key in enumerate(keys) if claims[i] is None}
     once = {i: text.only(key) for i, key in wanted.items() if key}
     certain = {i: range_ for i, range_ in (dict(enumerate(claims)) | once).items() if range_}
     parts = _aligned(text, pieces, [i for i, key in wanted.items() if not key])
     anchors = certain | {i: (ranges[0][0], ranges[-1][1]) for i, ranges in parts.items()}
     repeated = {i: key for i, key in wanted.items() if key and i not in certain}
-    found = parts | {
-        i: [range_] for i, range_ in (certain | _in_order(text.characters, repeated, anchors)).items()
-    }
+    located = certain | _in_order(text.characters, repeated, anchors)
+    found = parts | {i: [range_] for i, range_ in located.items()}
     missing = [max(0, len(key) - _length(found.get(i, ()))) for i, key in enumerate(keys)]
     verified = len(pieces) - len(wanted)
     partly = sum(missing[i] > 0 for i in found)

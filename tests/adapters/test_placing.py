@@ -209,6 +209,26 @@ def test_lone_surrogates_stay_in_the_text_and_not_in_what_is_indexed() -> None:
     assert (placed.located, placed.partly) == (2, 0)
 
 
+garbled = st.lists(
+    st.sampled_from(
+        ["Goods ", "returned ", "ﬁne ", "Fine.\n", "ß", "SS ", "<b>", "\ufffd", "\ud83d", "商品", "\x85"]
+    ),
+    max_size=25,
+).map("".join)
+
+
+@given(st.lists(garbled, max_size=6), st.lists(st.tuples(garbled, st.integers(-2, 40)), max_size=6))
+def test_whatever_a_library_says_chunks_are_those_of_the_document(
+    parts: list[str], others: list[tuple[str, int]]
+) -> None:
+    pieces = [Piece(part.upper().replace("\ud83d", "\ufffd")) for part in parts]
+    pieces += [Piece(other.replace("\ud83d", "\ufffd"), (at, at + len(other))) for other, at in others]
+    placed = checked(Document("d", "".join(parts)), pieces)
+    shown = [piece for piece in pieces if piece.text.strip()]
+    assert len(placed.chunks) + placed.left_out == len(shown)
+    assert placed.unlocated_characters <= sum(len(visible(piece.text)) for piece in shown)
+
+
 def test_metadata_of_the_library_stand_over_those_of_the_document() -> None:
     document = Document("d", "text", {"lang": "en", "heading": "none"})
     [chunk] = place(document, [Piece("text", metadata={"heading": "Guide"})]).chunks
