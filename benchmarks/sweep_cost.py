@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def report(results: dict[str, Any]) -> str:
         "| | " + " | ".join(DATA_SETS) + " |",
         "|---|" + "---:|" * len(DATA_SETS),
     ]
-    rows = [
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("documents, questions", lambda r: f"{r['documents']}, {r['queries']}"),
         ("chunks of the four chunkers together", lambda r: f"{r['chunks']:,}"),
         ("24 separate runs", lambda r: f"{r['separate_seconds']:.0f} s"),

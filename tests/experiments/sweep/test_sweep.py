@@ -23,6 +23,7 @@ from plugs import AnyPacker, CountingEmbedder, LineChunker, SeededReranker
 from ragdiag import (
     BM25Retriever,
     Chunk,
+    Chunker,
     ConfigError,
     DataError,
     Document,
@@ -68,7 +69,7 @@ def some_data() -> tuple[list[Document], list[Query]]:
 BASE = Pipeline(
     chunker=RecursiveChunker(400), embedder=HashingEmbedder(64), retriever=ExactRetriever(), candidates=10
 )
-CHUNKERS = {"small": RecursiveChunker(250, overlap=60), "sentences": SentenceChunker(500)}
+CHUNKERS: dict[str, Chunker] = {"small": RecursiveChunker(250, overlap=60), "sentences": SentenceChunker(500)}
 RETRIEVERS = {
     "exact": ExactRetriever(),
     "HNSW": FaissRetriever("HNSW8"),
@@ -278,7 +279,7 @@ def test_what_cannot_say_what_it_is_is_not_kept_and_said(
 
 
 def test_nameless_chunkers_and_embedders_work_as_well(handbook: tuple[list[Document], list[Query]]) -> None:
-    class Chunker:
+    class Nameless:
         def chunk(self, document: Document) -> Sequence[Chunk]:
             return CHUNKERS["small"].chunk(document)
 
@@ -291,7 +292,7 @@ def test_nameless_chunkers_and_embedders_work_as_well(handbook: tuple[list[Docum
 
     pipelines = {
         "known": replace(BASE, chunker=CHUNKERS["small"]),
-        "chunker": replace(BASE, chunker=Chunker()),
+        "chunker": replace(BASE, chunker=Nameless()),
         "embedder": replace(BASE, chunker=CHUNKERS["small"], embedder=Embedder()),
     }
     found = sweep(pipelines, *handbook, latency_queries=2)
@@ -481,8 +482,8 @@ def test_the_rules_of_evidence_are_handed_on() -> None:
     queries = [Query("q", "alpha", [Evidence.of(Span("d", 0, 17))])]
     pipeline = Pipeline(chunker=RecursiveChunker(12), retriever=BM25Retriever(), top_k=1)
     for options in ({}, {"min_coverage": 0.5}, {"sources": [source]}, {"copies": False}):
-        found = sweep({"it": pipeline}, [document], queries, **options)["it"]  # type: ignore[arg-type]
-        alone = diagnose(pipeline, [document], queries, verify=False, **options)  # type: ignore[arg-type]
+        found = sweep({"it": pipeline}, [document], queries, **options)["it"]
+        alone = diagnose(pipeline, [document], queries, verify=False, **options)
         for spec in alone.measures["measure"]:
             if "@" not in spec:
                 np.testing.assert_array_equal(found[spec], alone.measure_by_query(spec))
