@@ -22,7 +22,7 @@ lint: $(VENV)/installed-dev  ## Check style and types.
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about two hours).
+bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (about five hours).
 	$(BIN)/python benchmarks/span_recall.py
 	$(BIN)/python benchmarks/document_retrieval.py
 	$(BIN)/python benchmarks/chunker_speed.py
@@ -32,6 +32,11 @@ bench: $(VENV)/installed-bench  ## Repeat every figure of the documentation (abo
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/exact_ranks.py
 	$(BIN)/python benchmarks/bm25_speed.py --out benchmarks/results/bm25_speed.json
+	$(BIN)/python benchmarks/interval_coverage.py
+	$(BIN)/python benchmarks/chroma.py
+	$(BIN)/python benchmarks/chunkers.py
+	$(BIN)/python benchmarks/sweep_cost.py
+	$(BIN)/python benchmarks/scale.py
 
 verdicts: $(VENV)/installed-bench  ## How often a verdict is right: the table and the heat map (about half an hour).
 	$(BIN)/python benchmarks/verdicts.py

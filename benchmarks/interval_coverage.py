@@ -296,7 +296,7 @@ holds the true mean ({percent(COVERED)} are asked for). *Passes*: how often a pi
 bar passes it at 95% confidence; *fails*: how often it fails it ({percent(PASSED)} are allowed). The
 correlation within a document is {CORRELATION}.
 
-- Independent queries, or {FEWEST_CLUSTERS} documents and more: no interval covers less than {least(enough)};
+- Independent queries, or 30 documents and more: no interval covers less than {least(enough)};
   at most {most(enough, lambda case: case.passed)} pass, and {most(enough, lambda case: case.failed)} fail.
 - 10 documents, where ragdiag says that the interval understates: no interval covers less than {least(few)};
   at most {most(few, lambda case: case.passed)} pass, and {most(few, lambda case: case.failed)} fail.

@@ -40,6 +40,7 @@ from .formats import (
 from .index import Index
 from .measures.evaluation import Evaluation, evaluate
 from .measures.runs import chunk_run, document_run
+from .measures.splits import Split, split_queries
 from .pipeline import Pipeline
 from .records import Chunk, Document, Evidence, Hit, Query, Request, Span, WholeDocument
 from .stages.chunkers import (
@@ -133,6 +134,7 @@ __all__ = [
     "SentenceChunker",
     "SentenceTransformerEmbedder",
     "Span",
+    "Split",
     "StageCost",
     "StageError",
     "StaticEmbedder",
@@ -168,6 +170,7 @@ __all__ = [
     "read_run",
     "read_trace",
     "remedies",
+    "split_queries",
     "sweep",
     "write_beir",
     "write_documents",

@@ -27,6 +27,7 @@ RUN = ("costs", "trace", "index", "pipeline", "store")
 LAYERS = [
     ("base", BASE),
     ("stages", ("stages",)),
+    ("adapters", ("adapters",)),
     ("run", RUN),
     ("testing", ("testing",)),
     ("measures", ("measures",)),

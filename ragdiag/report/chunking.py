@@ -48,7 +48,7 @@ STAGE_COLORS: Mapping[str, str] = MappingProxyType(
 
 _SELECTION = (
     "The best of several looks better than it is on the questions that chose it. Before it ships, judge it "
-    "on questions that took no part: ragdiag.measures.splits.split_queries sets them aside, ragdiag.gate "
+    "on questions that took no part: ragdiag.split_queries sets them aside, ragdiag.gate "
     "judges."
 )
 

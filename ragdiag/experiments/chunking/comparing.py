@@ -53,7 +53,7 @@ def compare_chunkers(
     losses by stage are those of the context.
 
     **Selection is not judgement.** The best of many chunkers looks better than it is, on the questions that
-    chose it. To know what it is worth, set questions aside (`ragdiag.measures.splits.split_queries`), choose
+    chose it. To know what it is worth, set questions aside (`ragdiag.split_queries`), choose
     on the one part, and put `ragdiag.diagnose` and `ragdiag.gate` to the other; there a bar is one on
     ``Recall``, of the context, since a diagnosis ranks no further than its pipeline does.
 
