@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -13,6 +14,7 @@ from nbclient import NotebookClient
 import ragdiag
 from ragdiag import BM25Retriever, Pipeline, Query, RecursiveChunker, read_documents
 from ragdiag.cli import main
+from ragdiag.demo import demo_data
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,8 +22,15 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language in the README."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    """The fenced blocks of one language in the README; without a name, those of none."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
+
+
+def block_with(text: str) -> str:
+    """The one block of Python in the README that holds a text."""
+    [block] = [block for block in blocks("python") if text in block]
+    return block
 
 
 @pytest.fixture
@@ -48,8 +57,8 @@ def test_the_ten_lines_of_python_run() -> None:
 @pytest.mark.usefixtures("workspace")
 def test_a_stage_of_ones_own_is_a_stage() -> None:
     names: dict[str, object] = {}
-    exec("import ragdiag as rd\n" + blocks("python")[2], names)  # noqa: S102
-    exec(blocks("python")[3], names)  # noqa: S102
+    exec("import ragdiag as rd\n" + block_with("class ParagraphChunker"), names)  # noqa: S102
+    exec(block_with("check_chunker(ParagraphChunker())"), names)  # noqa: S102
     chunker = names["ParagraphChunker"]()  # type: ignore[operator]
     pipeline = Pipeline(chunker=chunker, retriever=BM25Retriever())
     chunks = pipeline.index(read_documents("docs")).chunks
@@ -69,7 +78,7 @@ def test_judged_documents_are_evaluated_as_written() -> None:
         "queries": [Query("q", "How long do refunds take?")],
         "qrels": {"q": {"returns": 1}},
     }
-    *lines, last = blocks("python")[4].strip().splitlines()
+    *lines, last = block_with("rd.evaluate(").strip().splitlines()
     exec("\n".join(lines), names)  # noqa: S102
     means = eval(last, names)  # noqa: S307
     assert means["value"].tolist() == [1.0, 1.0, 1.0]
@@ -83,11 +92,36 @@ def test_the_diagnose_command_runs_as_written(workspace: Path, capsys: pytest.Ca
     assert (workspace / "report.json").stat().st_size > 0
 
 
+@pytest.mark.usefixtures("workspace")
+def test_the_comparison_of_chunkers_and_the_gate_run_as_written() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)  # noqa: S102
+    exec(block_with("compare_chunkers("), names)  # noqa: S102
+    assert names["comparison"].table["recall"].tolist() == [1.0, 1.0, 1.0]
+    assert (Path("results") / "ragdiag-store.json").is_file()
+    ragdiag.Baseline.of(names["diagnosis"]).save("baseline.json")
+    exec(block_with("def test_the_pipeline_may_ship"), names)  # noqa: S102
+    with pytest.raises(AssertionError, match="cannot tell"):  # from a single question
+        names["test_the_pipeline_may_ship"]()
+
+
+def test_the_readme_shows_what_the_comparison_of_chunkers_says() -> None:
+    shown = next(block for block in blocks("") if "is best in" in block)
+    documents, queries = demo_data()
+    made: dict[str, Any] = {"rd": ragdiag, "documents": documents, "queries": queries}
+    call = block_with("compare_chunkers(").replace('store="results",', "latency_queries=0,")
+    exec(call, made)  # noqa: S102
+    assert str(made["comparison"]).startswith(shown)
+
+
 def test_links_lead_to_files() -> None:
-    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/truth.md"):
+    pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    pages += [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
+    for page in pages:
         text = (ROOT / page).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text):
-            assert target.startswith("https://") or (ROOT / target).exists(), f"{page}: {target}"
+            there = (ROOT / target).exists() or (ROOT / page).parent.joinpath(target).exists()
+            assert target.startswith("https://") or there, f"{page}: {target}"
 
 
 def test_the_architecture_names_files_that_exist() -> None:
@@ -119,8 +153,6 @@ def plain(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def test_the_readme_shows_what_the_demo_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = next(
-        block for block in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL) if "WHERE THE" in block
-    )
+    shown = next(block for block in blocks("") if "WHERE THE" in block)
     assert main(["demo"]) == 0
     assert capsys.readouterr().out.startswith(shown.rstrip("\n") + "\n")
