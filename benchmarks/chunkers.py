@@ -110,8 +110,8 @@ def report(name: str, comparison: ChunkerComparison, cost: dict[str, float]) -> 
     took = (
         f"The whole sweep took {cost['minutes']:.1f} minutes on two shared cores "
         f"(limit: {MINUTES_LIMIT:.0f}); "
-        f"{cost['texts']:,.0f} texts were embedded; peak memory {cost['peak_mebibytes']:,.0f} MiB, models "
-        "included."
+        f"{cost['texts']:,.0f} texts were embedded; peak memory of the process so far "
+        f"{cost['peak_mebibytes']:,.0f} MiB, models included."
     )
     return "\n".join(
         [
