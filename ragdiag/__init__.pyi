@@ -72,7 +72,7 @@ from .stages.retrievers import (
     SavedFaissRetriever,
     ThresholdRetriever,
 )
-from .store import Store, StoredEmbedder, StoredReranker, StoredRetriever, fingerprint
+from .store import Store, StoredChunker, StoredEmbedder, StoredReranker, StoredRetriever, fingerprint
 from .trace import QueryTrace, Trace
 
 __all__ = [
@@ -139,6 +139,7 @@ __all__ = [
     "StageError",
     "StaticEmbedder",
     "Store",
+    "StoredChunker",
     "StoredEmbedder",
     "StoredReranker",
     "StoredRetriever",

@@ -3,7 +3,8 @@
 Ragdiag's own measures are in `ragdiag.measures.overlap`; where these differ, theirs is another question:
 
 - Characters count, whitespace too, and a question's excerpts are counted together: a long one weighs more.
-- A chunk stands where its text is found first, even if it was cut from a later repetition (`chroma_span`).
+- A chunk stands where its text, without a full stop at its end, is found first, even if it was cut from a
+  later repetition (`chroma_span`).
 - An excerpt stands in one place; a repetition of it elsewhere is no evidence.
 - Ranges are closed: for omega, a chunk that merely touches an excerpt counts as holding it.
 - The deviation beside a mean is that of the questions themselves, not of the mean (`chroma_summary`).
@@ -28,17 +29,20 @@ __all__ = ["chroma_iou", "chroma_omega", "chroma_precision", "chroma_recall", "c
 def chroma_span(document: Document, text: str) -> Span:
     """Where the report says that a chunk of ``document`` stands: where its text is found first.
 
+    A full stop at its end is left out, as the report's code does.
+
     Raises:
         DataError: the text is empty or stands nowhere in the document.
 
     Example:
         >>> chroma_span(Document("d", "Yes. No. Yes."), "Yes.")
-        Span(doc_id='d', start=0, end=4)
+        Span(doc_id='d', start=0, end=3)
     """
-    at = document.text.find(text)
-    if at < 0 or not text:
+    wanted = text.removesuffix(".") or text  # a chunk of a full stop alone would have no characters left
+    at = document.text.find(wanted)
+    if at < 0 or not wanted:
         raise DataError(f"chunk not found in document {document.id!r}: {quote(text)}")
-    return Span(document.id, at, at + len(text))
+    return Span(document.id, at, at + len(wanted))
 
 
 def chroma_recall(chunks: Sequence[Span], excerpts: Sequence[Span]) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from ragdiag.errors import ConfigError, MissingExtraError
 from ragdiag.formats import read_pipeline
-from ragdiag.formats.configuration import _KINDS, _stage
+from ragdiag.formats.configuration import _KINDS, read_plug
 from ragdiag.pipeline import Pipeline
 from ragdiag.stages.chunkers import (
     MarkdownChunker,
@@ -223,9 +223,9 @@ def test_each_kind(tmp_path: Path, stage: str, table: str, expected: object) -> 
 
 def test_a_model_is_only_named_not_loaded() -> None:
     table = {"kind": "sentence-transformer", "model": "no/such-model", "query_prompt": "q: "}
-    embedder = _stage("embedder", table, None)
+    embedder = read_plug("embedder", table, None)
     assert repr(embedder) == repr(SentenceTransformerEmbedder("no/such-model", query_prompt="q: "))
-    embedder = _stage("embedder", {"kind": "minilm", "batch_size": 8}, None)
+    embedder = read_plug("embedder", {"kind": "minilm", "batch_size": 8}, None)
     assert repr(embedder) == repr(SentenceTransformerEmbedder.packaged_minilm(batch_size=8))
 
 

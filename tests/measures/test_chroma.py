@@ -72,7 +72,8 @@ def test_a_touching_chunk_counts_for_omega_and_for_nothing_else() -> None:
 
 def test_a_chunk_stands_where_its_text_is_found_first() -> None:
     document = Document("d", "Net sales rose. Net sales rose. Costs fell.")
-    assert chroma_span(document, "Net sales rose.") == Span("d", 0, 15)
+    assert chroma_span(document, "Net sales rose.") == Span("d", 0, 14)
+    assert chroma_span(document, ".") == Span("d", 14, 15)
     assert chroma_span(document, "rose. Costs") == Span("d", 26, 37)
     for text in ("profits", ""):
         with pytest.raises(DataError, match=f"chunk not found in document 'd': '{text}'"):

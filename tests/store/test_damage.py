@@ -173,6 +173,27 @@ def test_what_a_batch_holds_back_outlives_what_another_process_clears(tmp_path: 
     kept(tmp_path).embed_documents(["a", "b"])
 
 
+def test_what_a_batch_holds_back_is_let_go_once_it_is_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    shelf = store.shelf("document-vectors", "m", "<f4")
+    with store.batch():
+        store.embedder(HashingEmbedder(8), name="m").embed_documents(TEXTS)
+        assert shelf.nbytes > 0
+    assert shelf.nbytes == 0
+
+
+def test_a_shard_of_another_process_is_read_before_what_a_batch_holds_back(tmp_path: Path) -> None:
+    one, other = (make_rows([bytes(16)], np.array([value]), np.zeros(1)) for value in (1.0, 2.0))
+    store = Store(tmp_path)
+    shelf = store.shelf("a", "m", "<f8")
+    with store.batch():
+        shelf.keep(one)
+        Store(tmp_path).shelf("a", "m", "<f8").keep(other)
+        assert shelf.read([bytes(16)])[0].rows["value"].tolist() == [1.0], "it had no reason to look"
+        shelf.read([b"\1" * 16])
+        assert shelf.read([bytes(16)])[0].rows["value"].tolist() == [2.0], "as every other process reads it"
+
+
 def test_of_two_shards_with_one_key_the_first_by_name_is_read_whoever_looks_when(tmp_path: Path) -> None:
     def shard_of(value: float) -> Path:
         rows = make_rows([bytes(16)], np.full((1, 8), value, np.float32), np.zeros(1))

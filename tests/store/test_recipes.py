@@ -252,6 +252,7 @@ def test_whatever_differs_is_another_search(monkeypatch: pytest.MonkeyPatch) -> 
         {"n": 6},
         {"vectors": None},
         {"vectors": vector[None] + 1},
+        {"vectors": vector[:, None]},
         {"vectors": vector[None].astype(np.float64)},
         {"chunks": (chunk, replace(chunk, id="e"))},
         *({"chunks": (other,)} for other in other_chunks),
