@@ -57,7 +57,7 @@ OMEGAS: dict[tuple[Kind, int, int], float] = {
     ("TokenText", 200, 0): 20.98,
 }
 RECALLS = {(200, 0): 76.1, (250, 0): 78.9, (250, 125): 78.7}
-# What the report's code asks its vector store for: 16 neighbors a node, the best 50 kept while searching.
+# The report's code has its vector store keep the best 50 while it searches; the rest is not the report's.
 HNSW = FaissRetriever("HNSW16", parameters={"efSearch": 50})
 OMEGA_TOLERANCE, RECALL_TOLERANCE = 0.05, 1.0
 
@@ -250,7 +250,8 @@ No embedder takes part. *Reproduced*: by an earlier measurement, to one digit mo
 {ours}
 
 - *Published* against *here*: the report's vector store searches approximately, here the search is exact.
-  *HNSW* is the same pipeline with such an index (16 neighbors, 50 kept), and shows how much that alone moves.
+  *HNSW* is the same pipeline with an index of that kind (16 neighbors, 50 kept), which is not the report's:
+  it shows the size of what an approximate search moves; another way to build it moves less or more.
   The report's caption speaks of cl100k tokens; its MiniLM rows only come out when sizes are counted as the
   model counts. What is left of precision, omega and IoU is rounding.
 - *Here* against *where cut*: the report puts a chunk where its text is found first. A chunk that repeats an
