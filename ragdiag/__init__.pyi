@@ -1,5 +1,12 @@
 # The public names. `__init__.py` reads this file, and imports each name when it is first asked for.
 
+from .adapters import (
+    ChonkieChunker,
+    LangChainChunker,
+    LlamaIndexChunker,
+    SemanticTextSplitterChunker,
+    SemchunkChunker,
+)
 from .costs import Costs, StageCost, WorkEstimate
 from .diagnosis.compare import Comparison, compare
 from .diagnosis.diagnose import diagnose
@@ -80,6 +87,7 @@ __all__ = [
     "Baseline",
     "BeirDataset",
     "BestWindowReranker",
+    "ChonkieChunker",
     "Chunk",
     "Chunker",
     "ChunkerComparison",
@@ -106,7 +114,9 @@ __all__ = [
     "Hit",
     "HybridRetriever",
     "Index",
+    "LangChainChunker",
     "LateInteractionReranker",
+    "LlamaIndexChunker",
     "MMRRetriever",
     "MarkdownChunker",
     "Measured",
@@ -131,6 +141,8 @@ __all__ = [
     "SavedFaissRetriever",
     "Searcher",
     "SemanticChunker",
+    "SemanticTextSplitterChunker",
+    "SemchunkChunker",
     "SentenceChunker",
     "SentenceTransformerEmbedder",
     "Span",

@@ -20,9 +20,9 @@ from runs import DOCUMENTS, PIPELINES, QUERIES
 
 from ragdiag.errors import DataError
 from ragdiag.formats.traces import read_trace, write_trace
-from ragdiag.values import from_json, to_json
 from ragdiag.records import Chunk, Document
 from ragdiag.trace import QueryTrace, Trace
+from ragdiag.values import from_json, to_json
 
 Line = dict[str, Any]
 
