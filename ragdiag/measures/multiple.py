@@ -102,6 +102,9 @@ def all_pairs(
     known, how = sharing(clusters, n, "all_pairs")
     rows, shared = dealt(numbers, known)
     differing = np.flatnonzero(np.ptp(rows, axis=1) > _ROUNDING)  # the others are the same for every deal
+    method = f"randomized Tukey, {how}"
+    if not len(differing):
+        return AllPairs(np.ones((systems, systems)), np.full((systems, systems), np.inf), method)
     rows = rows[differing]
     if shared is not None:
         shared = shared[differing][:, differing]
@@ -117,7 +120,7 @@ def all_pairs(
     with np.errstate(invalid="ignore"):  # inf of a pair that does not differ
         needed = np.where(errors[0] > 0, critical * errors[0] / n, np.inf)
     np.fill_diagonal(needed, np.inf)
-    return AllPairs(p, needed, f"randomized Tukey, {how}")
+    return AllPairs(p, needed, method)
 
 
 def randomized_tukey(

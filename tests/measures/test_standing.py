@@ -109,3 +109,10 @@ def test_names_that_cannot_be_are_explained(names: list[str]) -> None:
 def test_a_minimum_effect_that_cannot_be_is_explained(effect: float) -> None:
     with pytest.raises(ConfigError, match="min_effect must be in"):
         stand([[0, 1]] * 3, ["a", "b"], min_effect=effect)
+
+
+@pytest.mark.parametrize("documents", [[["x"], ["x"], ["y"]], [["x"], ["y"], ["z"]]])
+def test_pipelines_that_never_differ_tie(documents: list[list[str]]) -> None:
+    standing = stand([[1, 1], [0, 0], [1, 1]], ["a", "b"], clusters=Clusters.of(documents))
+    assert (standing.ties, standing.losers, standing.winner, standing.p) == (("a", "b"), (), None, (1, 1))
+    assert standing.detectable is None
