@@ -3,6 +3,8 @@
 grids.py     the pipelines that come of every combination of some plugs
 run.py       the call: the tree of shared steps, worked through level by level
 steps.py     each step, as a function that any process can run;  keys.py  what its result is kept under
+executing.py running steps here, in other processes or on a cluster
+timing.py    seconds and latency, after all else
 measuring.py from a run to what it is worth;  measured.py  the values, as a file holds them
 result.py    what the call returns;  work.py  what was really done for it
 """

@@ -14,7 +14,16 @@ from ragdiag.stages.protocols import STAGES
 from ragdiag.store import fingerprint
 from ragdiag.values import to_json
 
-__all__ = ["Rules", "digest", "documents_key", "fingerprints", "queries_key", "unknown_stages"]
+__all__ = [
+    "Rules",
+    "digest",
+    "distinct",
+    "documents_key",
+    "fingerprints",
+    "queries_key",
+    "same_plug",
+    "unknown_stages",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,23 @@ def unknown_stages(pipeline: Pipeline) -> tuple[str, ...]:
     """The stages whose plugs cannot say what they are, so that nothing can be kept of what follows."""
     known = fingerprints(pipeline)
     return tuple(stage for stage in STAGES if stage in known and known[stage] is None)
+
+
+def distinct(plugs: Iterable[Any]) -> list[Any]:
+    """The plugs without those that are the same as one before."""
+    found: list[Any] = []
+    for plug in plugs:
+        if not any(same_plug(plug, other) for other in found):
+            found.append(plug)
+    return found
+
+
+def same_plug(plug: object, other: object) -> bool:
+    """Whether two plugs are one, or say that they are the same."""
+    if plug is other:
+        return True
+    name = None if plug is None or other is None else fingerprint(plug)
+    return name is not None and name == fingerprint(other)
 
 
 def _digest_of_lines(lines: Iterable[Any]) -> str:

@@ -17,18 +17,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from ragdiag.diagnosis.result import Diagnosis
-from ragdiag.errors import ConfigError, DataError, RagdiagWarning
-from ragdiag.experiments.sweep.keys import Rules, digest, queries_key, unknown_stages
-from ragdiag.experiments.sweep.measured import Measured, Timings
+from ragdiag.errors import ConfigError, DataError
+from ragdiag.experiments.sweep.executing import Step, run_steps
+from ragdiag.experiments.sweep.keys import Rules, distinct, queries_key, same_plug, unknown_stages
+from ragdiag.experiments.sweep.measured import Measured
 from ragdiag.experiments.sweep.result import Sweep
 from ragdiag.experiments.sweep.steps import (
     Setting,
@@ -42,17 +41,14 @@ from ragdiag.experiments.sweep.steps import (
     measured_key,
     observe,
     open_store,
-    seconds_to_chunk,
-    seconds_to_embed,
 )
+from ragdiag.experiments.sweep.timing import time_pipelines
 from ragdiag.experiments.sweep.work import Work
-from ragdiag.index import Index, check_documents, check_unique
+from ragdiag.index import check_documents, check_unique
 from ragdiag.measures.overlap import parse_measure
 from ragdiag.pipeline import Pipeline
-from ragdiag.progress import track
 from ragdiag.records import Document, Query
 from ragdiag.spans import check_evidence
-from ragdiag.stages import boundary
 from ragdiag.stages.protocols import Chunker
 from ragdiag.store import Store, fingerprint
 
@@ -135,10 +131,13 @@ def sweep(
     )
     run = _Run(setting, pipelines, workers, progress)
     measured = run.measured()
+    timings = {}
+    if latency_queries:
+        timings = time_pipelines(setting, pipelines, latency_queries, progress=progress)
     return Sweep(
         pipelines=dict(pipelines),
         measured=measured,
-        timings=run.timings(latency_queries) if latency_queries else {},
+        timings=timings,
         queries=assessed,
         unkept={name: stages for name, p in pipelines.items() if (stages := unknown_stages(p))},
         work=run.work,
@@ -229,27 +228,27 @@ class _Run:
     # The levels of the tree
 
     def _cut(self, pipelines: Mapping[str, Pipeline]) -> None:
-        chunkers = _distinct(pipeline.chunker for pipeline in pipelines.values())
+        chunkers = distinct(pipeline.chunker for pipeline in pipelines.values())
         missing = [
             chunker
             for chunker in chunkers
             if chunks_key(self.setting, chunker) is not None and chunks_of(self.setting, chunker) is None
         ]
-        self._do("chunking", [_Step(chunk_documents, (self.setting, chunker)) for chunker in missing])
+        self._do("chunking", [Step(chunk_documents, (self.setting, chunker)) for chunker in missing])
 
     def _embed(self, pipelines: Mapping[str, Pipeline]) -> None:
         steps = []
-        for embedder in _distinct(p.embedder for p in pipelines.values()):
+        for embedder in distinct(p.embedder for p in pipelines.values()):
             if embedder is None or fingerprint(embedder) is None:
                 continue  # what cannot be kept, each branch embeds for itself
-            chunkers = _distinct(p.chunker for p in pipelines.values() if _same(p.embedder, embedder))
+            chunkers = distinct(p.chunker for p in pipelines.values() if same_plug(p.embedder, embedder))
             stored = self.setting.opened().embedder(embedder)
             for side, texts in (("query", self._questions()), ("document", self._texts(chunkers))):
                 missing = set(stored.missing(texts, side))
                 for start in range(0, len(texts), _BLOCK):
                     block = [text for text in texts[start : start + _BLOCK] if text in missing]
                     if block:
-                        steps.append(_Step(embed_texts, (self.setting, embedder, side, block)))
+                        steps.append(Step(embed_texts, (self.setting, embedder, side, block)))
         self._do("embedding", steps)
 
     def _questions(self) -> list[str]:
@@ -270,7 +269,7 @@ class _Run:
                 for plug in (pipeline.chunker, pipeline.embedder, pipeline.retriever)
             )
             branches.setdefault(of_branch, {})[name] = pipeline
-        steps = [_Step(measure_branch, (self.setting, branch)) for branch in branches.values()]
+        steps = [Step(measure_branch, (self.setting, branch)) for branch in branches.values()]
         found: dict[str, Measured | None] = {}
         for of_branch_found in self._do("measuring", steps):
             found |= of_branch_found
@@ -288,129 +287,8 @@ class _Run:
             raise DataError(f"{self.setting.store}: what was just written cannot be read")
         return one
 
-    def _do(self, what: str, steps: Sequence[_Step]) -> list[Any]:
-        """Run steps, in this process or in workers, and count their work; the rest of what they return."""
-        if not steps:
-            return []
-        from joblib import Parallel, delayed
-        from joblib.parallel import get_active_backend
-
-        backend, _ = get_active_backend()
-        lazily = "generator" if backend.supports_return_generator else "list"
-        parallel = Parallel(n_jobs=self.workers, return_as=lazily)
-        results: list[Any] = []
-        returned: Iterator[_Returned] = parallel(delayed(_run_step)(step, os.getpid()) for step in steps)
-        for one in track(returned, what, progress=self.progress, total=len(steps)):
-            for message in one.warnings:
-                warnings.warn(message, RagdiagWarning, stacklevel=5)
-            self.work += one.work
-            results.append(one.result)
+    def _do(self, what: str, steps: Sequence[Step]) -> list[Any]:
+        """Run steps and count their work; their results."""
+        results, work = run_steps(what, steps, workers=self.workers, progress=self.progress)
+        self.work += work
         return results
-
-    # Time
-
-    def timings(self, latency_queries: int) -> dict[str, Timings]:
-        """What each pipeline takes; only what is not known from before is measured."""
-        found: dict[str, Timings] = {}
-        built: tuple[Pipeline, Index, float] | None = None
-        for name, pipeline in track(list(self.pipelines.items()), "timing", progress=self.progress):
-            key = measured_key(self.setting, pipeline)
-            key = None if key is None else digest("timings", key, latency_queries)
-            lines = None if key is None else self.setting.opened().read_step("timings", key)
-            if lines is None:
-                built = self._built(pipeline, built)
-                timings = self._timed(pipeline, built[1], built[2], latency_queries)
-                if key is not None:
-                    line = timings.line()
-                    self.setting.opened().write_step("timings", key, [line], name=repr(pipeline))
-            else:
-                timings = Timings.of_line(lines[0])
-            found[name] = timings
-        return found
-
-    def _built(
-        self, pipeline: Pipeline, last: tuple[Pipeline, Index, float] | None
-    ) -> tuple[Pipeline, Index, float]:
-        """The index with the real plugs in place of those that the store answers for; how long it took."""
-        if last is not None and all(
-            _same(getattr(pipeline, stage), getattr(last[0], stage))
-            for stage in ("chunker", "embedder", "retriever")
-        ):
-            return last
-        stored, _ = index_of(self.setting, pipeline)
-        began = perf_counter()
-        searcher = boundary.build_index(pipeline.retriever, stored.chunks, stored.vectors)
-        seconds = perf_counter() - began
-        return pipeline, replace(stored, searcher=searcher), seconds
-
-    def _timed(self, pipeline: Pipeline, index: Index, seconds: float, latency_queries: int) -> Timings:
-        to_chunk = seconds_to_chunk(self.setting, pipeline.chunker)
-        real = replace(index, pipeline=pipeline)
-        asked = self.setting.queries[:latency_queries]
-        real.latency(asked[:1])  # models are loaded, and caches warm
-        return Timings(
-            chunker=_seconds(lambda: self._cut_again(pipeline)) if to_chunk is None else to_chunk,
-            embedder=seconds_to_embed(index.pipeline.embedder, index.chunks),
-            retriever=seconds,
-            latency=tuple(1e3 * each for each in real.latency(asked)["total"]),
-        )
-
-    def _cut_again(self, pipeline: Pipeline) -> None:
-        chunk_documents(self.setting, pipeline.chunker)
-
-
-# Steps in any process
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Returned:
-    work: Work
-    result: Any
-    warnings: tuple[str, ...]
-
-
-def _run_step(step: _Step, process: int) -> _Returned:
-    """Run a step; what it warns of in another process comes back with its result."""
-    if os.getpid() == process:
-        return _returned(step.function(*step.arguments), ())
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RagdiagWarning)
-        result = step.function(*step.arguments)
-    messages = [str(one.message) for one in caught if issubclass(one.category, RagdiagWarning)]
-    return _returned(result, tuple(dict.fromkeys(messages)))
-
-
-def _returned(result: Any, messages: tuple[str, ...]) -> _Returned:
-    if isinstance(result, Work):
-        return _Returned(result, None, messages)
-    rest, work = result
-    return _Returned(work, rest, messages)
-
-
-def _distinct(plugs: Iterable[Any]) -> list[Any]:
-    """The plugs without those that are the same as one before."""
-    found: list[Any] = []
-    for plug in plugs:
-        if not any(_same(plug, other) for other in found):
-            found.append(plug)
-    return found
-
-
-def _same(plug: object, other: object) -> bool:
-    """Whether two plugs are one, or say that they are the same."""
-    if plug is other:
-        return True
-    name = None if plug is None or other is None else fingerprint(plug)
-    return name is not None and name == fingerprint(other)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = perf_counter()
-    work()
-    return perf_counter() - began

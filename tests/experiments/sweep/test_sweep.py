@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -345,6 +346,40 @@ def test_a_dask_cluster_gives_the_same_byte_for_byte(
         assert len(client.scheduler_info()["workers"]) == 2
         sweep(FEW, *handbook, store=tmp_path)
     assert measured_files(tmp_path) == measured_files(serial)
+
+
+def test_what_a_worker_warns_of_is_warned_of_here(handbook: tuple[list[Document], list[Query]]) -> None:
+    class Complaining:
+        def chunk(self, document: Document) -> Sequence[Chunk]:
+            warnings.warn("cut in a worker", RagdiagWarning, stacklevel=1)
+            return CHUNKERS["small"].chunk(document)
+
+        def __repr__(self) -> str:
+            return "Complaining()"
+
+    pipelines = {"one": replace(BASE, chunker=Complaining()), "two": BASE}
+    with pytest.warns(RagdiagWarning, match="cut in a worker") as caught:
+        sweep(pipelines, *handbook, workers=2)
+    assert len(caught) == 1
+
+
+def test_what_a_worker_could_not_write_is_worked_out_here(
+    handbook: tuple[list[Document], list[Query]], serial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Store.write_step
+    lost: list[str] = []
+
+    def write_step(store: Store, kind: str, key: str, lines: Any, *, name: str = "") -> None:
+        if kind == "measured" and not lost:
+            lost.append(key)
+        else:
+            write(store, kind, key, lines, name=name)
+
+    monkeypatch.setattr(Store, "write_step", write_step)
+    found = sweep(FEW, *handbook)
+    assert lost
+    assert found.work.pipelines == len(FEW) + 1
+    assert found.to_dict() == sweep(FEW, *handbook, store=serial).to_dict()
 
 
 def test_two_processes_may_sweep_into_one_store(
