@@ -12,7 +12,7 @@ demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's h
 
 test: export OMP_NUM_THREADS = 1  # one process a core is enough
 test: $(VENV)/installed-dev  ## Run all tests and the examples in the documentation.
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup --cov=ragdiag --cov-branch --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=auto --cov=ragdiag --cov-branch --cov-report=term
 
 lint: $(VENV)/installed-dev  ## Check style and types.
 	$(BIN)/ruff check

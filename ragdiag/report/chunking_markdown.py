@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ragdiag.experiments.chunking.result import ChunkerComparison
 from ragdiag.report.chunking import ChunkingStory, Shown
 from ragdiag.report.escaping import markdown_text
+from ragdiag.report.markdown import table
 
 __all__ = ["chunkers_markdown"]
 
@@ -23,7 +24,5 @@ def chunkers_markdown(comparison: ChunkerComparison) -> str:
 
 
 def _table(shown: Shown) -> Sequence[str]:
-    alignment = ["---", *("---:" for _ in shown.header[1:])]
-    rows = [[markdown_text(cell) for cell in row] for row in (shown.header, *shown.rows)]
-    lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], alignment, *rows[1:])]
-    return [f"### {shown.title}", markdown_text(shown.caption), "\n".join(lines)]
+    header, *rows = [[markdown_text(cell) for cell in row] for row in (shown.header, *shown.rows)]
+    return [f"### {shown.title}", markdown_text(shown.caption), table(header, rows, texts=1)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ragdiag.experiments.gate.judging import Judgement
 from ragdiag.experiments.gate.result import GateResult
 from ragdiag.report.escaping import cut, html_text, markdown_text, one_line
 from ragdiag.report.figures import count, of_things, share
 from ragdiag.report.gate import GateFlip, GateStory
-from ragdiag.report.markdown import LONGEST
+from ragdiag.report.markdown import LONGEST, table, table_row
 
 __all__ = ["gate_markdown"]
 
@@ -48,7 +48,7 @@ def _bars(story: GateStory) -> list[str]:
         for judgement in story.bars
     ]
     header = ("Verdict", "Bar", "Value", story.bounds_title, "Queries", "Would tell")
-    return ["### Bars", _table(header, rows, texts=2)]
+    return ["### Bars", table(header, rows, texts=2)]
 
 
 def _since(story: GateStory) -> list[str]:
@@ -77,11 +77,11 @@ def _since(story: GateStory) -> list[str]:
     ]
     return [
         f"### Against the baseline: {story.allowed}",
-        _table(header, differences, texts=2),
+        table(header, differences, texts=2),
         *_changes(story),
         "### What each stage lost of recall",
         story.blame,
-        _table(("Stage", "Then", "Now", "Difference", story.bounds_title), stages, texts=1),
+        table(("Stage", "Then", "Now", "Difference", story.bounds_title), stages, texts=1),
         *([story.glosses] if story.glosses else []),
         "### Units of evidence",
         story.flipped,
@@ -92,7 +92,7 @@ def _changes(story: GateStory) -> list[str]:
     if not story.changes:
         return ["The pipeline shows itself as it did."]
     rows = [(name, markdown_text(before), markdown_text(now)) for name, before, now in story.changes]
-    return ["What is not as it was:", _table(("What", "Then", "Now"), rows, texts=3)]
+    return ["What is not as it was:", table(("What", "Then", "Now"), rows, texts=3)]
 
 
 def _flips(flips: Sequence[GateFlip], room: int) -> list[str]:
@@ -101,14 +101,14 @@ def _flips(flips: Sequence[GateFlip], room: int) -> list[str]:
     rows: list[Sequence[str]] = []
     for flip in flips:
         row = _flip(flip)
-        room -= len(_row(row)) + 1
+        room -= len(table_row(row)) + 1
         if room < 0:
             break
         rows.append(row)
     left_out = len(flips) - len(rows)
     more = [f"{of_things(left_out, 'more row is', 'more rows are')} left out here."] if left_out else []
     opening = f"<details><summary>{of_things(len(flips), 'unit')} with another fate</summary>"
-    return [opening, _table(header, rows, texts=5), *more, "</details>"]
+    return [opening, table(header, rows, texts=5), *more, "</details>"]
 
 
 def _flip(flip: GateFlip) -> Sequence[str]:
@@ -125,13 +125,3 @@ def _verdict(judgement: Judgement) -> str:
 
 def _code(spec: str) -> str:
     return f"<code>{html_text(spec)}</code>"  # written by us: nothing in it pings or links
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
-    """A table whose first ``texts`` columns are left-aligned and whose others, numbers, are right-aligned."""
-    alignment = ["---" if i < texts else "---:" for i in range(len(header))]
-    return "\n".join(_row(cells) for cells in (header, alignment, *rows))
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

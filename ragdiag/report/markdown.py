@@ -15,7 +15,7 @@ from ragdiag.report.lost import Failure
 from ragdiag.report.summary import Summary
 from ragdiag.report.words import describe_measure
 
-__all__ = ["LONGEST", "diagnosis_markdown"]
+__all__ = ["LONGEST", "diagnosis_markdown", "table", "table_row"]
 
 LONGEST = 60_000
 """Characters of a summary, at most: GitHub refuses comments beyond 65,536."""
@@ -54,13 +54,14 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     return "\n\n".join([*beginning, *_failures(summary, LONGEST - taken), *ending]) + "\n"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
     """A table whose first ``texts`` columns are left-aligned and whose others, numbers, are right-aligned."""
     alignment = ["---" if i < texts else "---:" for i in range(len(header))]
-    return "\n".join(_row(cells) for cells in (header, alignment, *rows))
+    return "\n".join(table_row(cells) for cells in (header, alignment, *rows))
 
 
-def _row(cells: Sequence[str]) -> str:
+def table_row(cells: Sequence[str]) -> str:
+    """A line of such a table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -85,7 +86,7 @@ def _ledger(summary: Summary) -> str:
             )
         )
     header = ("Stage", "Left after it", "Loss", "95% interval", "Rescue", "Lost units")
-    return _table(header, rows, texts=1)
+    return table(header, rows, texts=1)
 
 
 def _proofs(summary: Summary) -> list[str]:
@@ -100,7 +101,7 @@ def _proofs(summary: Summary) -> list[str]:
     words = (f"**{proof}**: {markdown_text(meaning)}" for proof, meaning in lost.meanings_of_proofs.items())
     return [
         "### How that is proven, in lost units",
-        _table(("Stage", *(kind.capitalize() for kind in kinds)), proofs, texts=1),
+        table(("Stage", *(kind.capitalize() for kind in kinds)), proofs, texts=1),
         _list(words),
         *(markdown_text(sentence) for sentence in lost.effort),
     ]
@@ -129,7 +130,7 @@ def _causes(summary: Summary) -> list[str]:
     header = ("Cause", "What shows it", "What to do", "Units", "Loss")
     return [
         f"### {TITLE}",
-        _table(header, rows, texts=3),
+        table(header, rows, texts=3),
         _list(markdown_text(note) for note in (causes.legend, *causes.notes)),
     ]
 
@@ -147,12 +148,12 @@ def _failures(summary: Summary, room: int) -> list[str]:
     )
     heading = "### Lost units"
     opening = f"<details><summary>{of_things(len(failures), 'unit')}, least delivered first</summary>"
-    empty = _table(header, [], texts=_FAILURE_TEXTS)
+    empty = table(header, [], texts=_FAILURE_TEXTS)
     used = sum(len(block) + 2 for block in (heading, opening, legend, empty)) + _LEFT_OUT
     rows: list[Sequence[str]] = []
     for failure in failures:
         row = _failure(failure, rankings)
-        used += len(_row(row)) + 1
+        used += len(table_row(row)) + 1
         if used > room:
             break
         rows.append(row)
@@ -162,7 +163,7 @@ def _failures(summary: Summary, room: int) -> list[str]:
         if left_out
         else []
     )
-    return [heading, opening, _table(header, rows, texts=_FAILURE_TEXTS), legend, *more, "</details>"]
+    return [heading, opening, table(header, rows, texts=_FAILURE_TEXTS), legend, *more, "</details>"]
 
 
 def _failure(failure: Failure, rankings: Iterable[str]) -> Sequence[str]:
@@ -184,7 +185,7 @@ def _noise(summary: Summary) -> list[str]:
     return [
         "### Noise in the context",
         markdown_text(f"{precision.headline} {precision.tokens}"),
-        _table(header, rows, texts=1),
+        table(header, rows, texts=1),
         markdown_text(precision.legend),
     ]
 
@@ -197,7 +198,7 @@ def _blame(summary: Summary) -> list[str]:
     rows = [(row.stage, *row.figures) for row in precision.shared_blame]
     return [
         "### Blame without regard to order",
-        _table(("Stage", "Ledger", "Shapley", "Difference"), rows, texts=1),
+        table(("Stage", "Ledger", "Shapley", "Difference"), rows, texts=1),
         markdown_text(precision.about_blame),
     ]
 
@@ -212,14 +213,14 @@ def _measures(summary: Summary) -> str:
         )
         for row in summary.measures
     ]
-    return _table(("Measure", "What it says", "Value", "95% interval"), rows, texts=2)
+    return table(("Measure", "What it says", "Value", "95% interval"), rows, texts=2)
 
 
 def _pipeline(summary: Summary) -> str:
     trace = summary.trace
     rows = [(stage, _cell(plug, _PLUG)) for stage, plug in trace.stages.items()]
     rows.append(("n and k", f"{count(trace.candidates)} candidates, top {count(trace.top_k)}"))
-    return _table(("Stage", "Plug"), rows, texts=2)
+    return table(("Stage", "Plug"), rows, texts=2)
 
 
 def _cell(text: str, characters: int) -> str:

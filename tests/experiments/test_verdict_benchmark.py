@@ -54,10 +54,6 @@ def trial(*names: str) -> dict[str, Any]:
     return {"corpus": "handbook", "seed": SEED, **record}
 
 
-# In one process, which keeps the trials that the last test looks at together.
-pytestmark = pytest.mark.xdist_group("verdicts")
-
-
 @pytest.mark.parametrize("name", SINGLES)
 def test_a_fault_alone_is_laid_to_its_stage(name: str) -> None:
     record = trial(name)

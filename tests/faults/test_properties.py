@@ -91,7 +91,13 @@ def check_the_rules(verdict: Verdict, label: str | None, stages: tuple[str, ...]
             assert verdict.stage in (label, "chunker", "embedder"), said
     elif verdict.proof == "joint":
         assert not singletons, said
-        assert verdict.stage == repairs[0][0], said
+        smallest = [repair for repair in repairs if len(repair) == len(repairs[0])]
+        charged = [repair for repair in smallest if repair[0] == verdict.stage]
+        assert charged, said
+        if "chunker" in repairs[0]:
+            assert verdict.stage == "chunker", said
+        else:  # a set with the label, where there is one
+            assert any(label in r for r in charged) or not any(label in r for r in smallest), said
         assert verdict.cause == "masked", said
         assert len(repairs[0]) >= 2
     else:

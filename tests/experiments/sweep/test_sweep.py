@@ -53,9 +53,6 @@ from ragdiag.experiments.sweep import CEILING, CUT
 from ragdiag.measures.overlap import Recall
 from ragdiag.stages.protocols import Vectors
 
-# In one process, which sweeps what several tests look at once.
-pytestmark = pytest.mark.xdist_group("sweeps")
-
 
 @pytest.fixture(scope="module")
 def handbook() -> tuple[list[Document], list[Query]]:
