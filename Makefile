@@ -5,13 +5,16 @@ BIN     = $(VENV)/bin
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test lint format bench verdicts clean
+.PHONY: demo test coverage lint format bench verdicts clean
 
 demo: $(VENV)/installed-demo  ## Diagnose the demo pipeline over the project's handbook (installs no torch).
 	$(BIN)/ragdiag demo
 
-test: export OMP_NUM_THREADS = 1  # one process a core is enough
+test coverage: export OMP_NUM_THREADS = 1  # one process a core is enough
 test: $(VENV)/installed-dev  ## Run all tests and the examples in the documentation.
+	$(BIN)/python -m pytest --numprocesses=auto
+
+coverage: $(VENV)/installed-dev  ## The same, and fail where branches are not covered; takes two thirds longer.
 	$(BIN)/python -m pytest --numprocesses=auto --cov=ragdiag --cov-branch --cov-report=term
 
 lint: $(VENV)/installed-dev  ## Check style and types.
