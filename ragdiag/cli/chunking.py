@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragdiag.cli.arguments import add_inputs, add_reports, add_rules, add_sources
 from ragdiag.cli.command import Command, Output
 from ragdiag.cli.files import wanted_outputs, write_json, write_markdown, write_page
 from ragdiag.errors import ConfigError
@@ -23,8 +24,7 @@ _PICTURES = (".png", ".svg")
 
 def _fill(command: argparse.ArgumentParser) -> None:
     read = command.add_argument_group("files to read")
-    read.add_argument("--documents", type=Path, required=True, metavar="PATH", help="the corpus, as ingested")
-    read.add_argument("--queries", type=Path, required=True, metavar="FILE", help="questions with evidence")
+    add_inputs(read)
     read.add_argument(
         "--chunkers", type=Path, required=True, metavar="FILE", help="the chunkers, and prices, as TOML"
     )
@@ -35,17 +35,9 @@ def _fill(command: argparse.ArgumentParser) -> None:
         help="all that stands behind the chunker, as TOML; its own chunker takes no part "
         '(default: the packaged embedder of the extra "static", exact search, top 5)',
     )
-    read.add_argument(
-        "--sources",
-        type=Path,
-        metavar="PATH",
-        help="the originals in which evidence is anchored, where ingestion changed the text "
-        "(default: the documents)",
-    )
+    add_sources(read)
     write = command.add_argument_group("files to write (the summary goes to standard output in any case)")
-    write.add_argument("--json", type=Path, metavar="FILE", help="the tables, as JSON")
-    write.add_argument("--markdown", type=Path, metavar="FILE", help="a summary, for a pull request")
-    write.add_argument("--html", type=Path, metavar="FILE", help="a report, as one page")
+    add_reports(write)
     write.add_argument(
         "--plot",
         type=Path,
@@ -65,19 +57,7 @@ def _fill(command: argparse.ArgumentParser) -> None:
         metavar="X",
         help="a difference that is too small to matter (default: 0.02)",
     )
-    command.add_argument(
-        "--min-coverage",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="the share from which a unit of evidence counts as delivered, above 0 and up to 1 (default: 1)",
-    )
-    command.add_argument(
-        "--no-copies",
-        dest="copies",
-        action="store_false",
-        help="do not let exact copies of evidence count as evidence",
-    )
+    add_rules(command)
     command.add_argument(
         "--store",
         type=Path,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragdiag.cli.arguments import add_inputs, add_reports, add_rules, add_sources
 from ragdiag.cli.command import Command, Output
 from ragdiag.cli.explained import LATENCY_QUERIES, add_explain, check_explained, summary
 from ragdiag.cli.files import wanted_outputs, write_json, write_markdown, write_page
@@ -19,36 +20,15 @@ __all__ = ["DIAGNOSE"]
 
 def _fill(command: argparse.ArgumentParser) -> None:
     read = command.add_argument_group("files to read")
-    read.add_argument("--documents", type=Path, required=True, metavar="PATH", help="the corpus, as ingested")
-    read.add_argument("--queries", type=Path, required=True, metavar="FILE", help="questions with evidence")
+    add_inputs(read)
     read.add_argument("--pipeline", type=Path, required=True, metavar="FILE", help="the pipeline, as TOML")
-    read.add_argument(
-        "--sources",
-        type=Path,
-        metavar="PATH",
-        help="the originals in which evidence is anchored, where ingestion changed the text "
-        "(default: the documents)",
-    )
+    add_sources(read)
     write = command.add_argument_group("files to write (the summary goes to standard output in any case)")
-    write.add_argument("--json", type=Path, metavar="FILE", help="the tables, as JSON")
-    write.add_argument("--markdown", type=Path, metavar="FILE", help="a summary, for a pull request")
-    write.add_argument("--html", type=Path, metavar="FILE", help="a report, as one page")
+    add_reports(write)
     write.add_argument(
         "--save", type=Path, metavar="FILE", help="the diagnosis, for ragdiag compare and Diagnosis.load"
     )
-    command.add_argument(
-        "--min-coverage",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="the share from which a unit of evidence counts as delivered, above 0 and up to 1 (default: 1)",
-    )
-    command.add_argument(
-        "--no-copies",
-        dest="copies",
-        action="store_false",
-        help="do not let exact copies of evidence count as evidence",
-    )
+    add_rules(command)
     proof = command.add_argument_group("proof (lost evidence is asked for again with stages made ideal)")
     proof.add_argument(
         "--no-verify", dest="verify", action="store_false", help="leave it out: losses are only observed"
